@@ -1,0 +1,1 @@
+"""tracejit: trace NumPy-style training steps and run them as one native program."""
