@@ -1,0 +1,233 @@
+"""The loop IR: what a fused group computes, as loops over flat buffers. Names no target.
+
+    kernel  = Kernel(name, kind, buffers, body)
+    buffer  = Buffer(name, dtype, size, role)                role: in | out | inout | scratch
+    stmt    = For(loop, body)                                body once per value of the loop's axis
+            | Fold(loops, body, accs)                        body, then acc = op(acc, args), over loops;
+                                                             afterwards each acc is an ordinary value
+            | Load(name, buffer, index)                      name = buffer[index]
+            | Store(buffer, index, value)                    buffer[index] = value
+            | IndexValue(name, dtype, index)                 name = index, as an integer
+            | Let(name, dtype, op, args)                     name = op(args), an elementwise primitive
+    loop    = Loop(axis, extent, parallel, tiles, lanes)
+    index   = Offset(affine, dynamic)                        affine in the axes, plus loaded rows
+    arg     = a name | Const(value, dtype)
+
+Every name is assigned once. A schedule changes only the order of perfectly nested loops and the
+annotations of `Loop`: `tiles` cuts the extent into runs of `count` tiles of `width` iterations,
+which are executed together (unrolled and jammed), `lanes` of them in one vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tracejit.ir.affine import Affine
+from tracejit.ir.types import DType, dtype_name
+
+Value = bool | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    value: Value
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"{self.value!r}:{dtype_name(self.dtype)}"
+
+
+Arg = str | Const
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A flat array of `size` elements. `scratch` is private to a thread and lives for one kernel."""
+
+    name: str
+    dtype: DType
+    size: int
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {dtype_name(self.dtype)}[{self.size}] {self.role}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A flat element offset: an affine part, plus value * stride for each integer value loaded."""
+
+    affine: Affine
+    dynamic: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join([str(self.affine), *(f"{s}*{v}" for v, s in self.dynamic)])
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`count` tiles of `width` iterations each."""
+
+    count: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """An axis with its extent and schedule. No tiles: one iteration at a time."""
+
+    axis: str
+    extent: int
+    parallel: bool = False
+    tiles: tuple[Tile, ...] = ()
+    lanes: int = 1
+
+    def runs(self) -> tuple[Tile, ...]:
+        return self.tiles or (Tile(self.extent, 1),)
+
+    def steps(self) -> int:
+        """How many tiles the axis has."""
+        return sum(t.count for t in self.runs())
+
+    def __str__(self) -> str:
+        text = f"{'parallel ' if self.parallel else ''}{self.axis} in {self.extent}"
+        if self.tiles:
+            text += " tiles " + " + ".join(f"{t.count}x{t.width}" for t in self.tiles)
+        return text + (f" lanes {self.lanes}" if self.lanes > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    name: str
+    dtype: DType
+    op: str
+    args: tuple[Arg, ...]
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {dtype_name(self.dtype)} = {self.op} {', '.join(map(str, self.args))}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexValue:
+    name: str
+    dtype: DType
+    index: Affine
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {dtype_name(self.dtype)} = index {self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    name: str
+    dtype: DType
+    buffer: str
+    index: Offset
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {dtype_name(self.dtype)} = load {self.buffer}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    buffer: str
+    index: Offset
+    value: Arg
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"store {self.buffer}[{self.index}] = {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Acc:
+    """`name = op(name, args)`, from op's identity; op: add mul max min and or, or fma (+= a * b)."""
+
+    name: str
+    dtype: DType
+    op: str
+    args: tuple[Arg, ...]
+
+    def __str__(self) -> str:
+        args = ", ".join(map(str, self.args))
+        return f"{self.name}: {dtype_name(self.dtype)} = {self.op}({args})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    loops: tuple[Loop, ...]
+    body: tuple[Stmt, ...]
+    accs: tuple[Acc, ...]
+    loc: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    loop: Loop
+    body: tuple[Stmt, ...]
+
+
+Stmt = For | Fold | Load | Store | IndexValue | Let
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One fused group as loops. `kind` is map, row, contraction, assemble or scatter."""
+
+    name: str
+    kind: str
+    buffers: tuple[Buffer, ...]
+    body: tuple[Stmt, ...]
+
+    def __str__(self) -> str:
+        return kernel_text(self)
+
+
+def kernel_text(kernel: Kernel, *, locations: bool = True, name: str | None = None) -> str:
+    """The text form. Without locations and under a fixed name it identifies the code."""
+    head = ", ".join(map(str, kernel.buffers))
+    lines = [f"kernel {name or kernel.name} {kernel.kind}({head}):"]
+    shown: list[str | None] = [None]
+    _block_text(kernel.body, "  ", lines, shown if locations else None)
+    return "\n".join(lines)
+
+
+def _block_text(
+    body: Sequence[Stmt], indent: str, lines: list[str], shown: list[str | None] | None
+) -> None:
+    for stmt in body:
+        loc = None if isinstance(stmt, For) else stmt.loc
+        if shown is not None and loc is not None and loc != shown[0]:
+            lines.append(f"{indent}# {loc}")
+            shown[0] = loc
+        match stmt:
+            case For(loop, inner):
+                lines.append(f"{indent}for {loop}:")
+                _block_text(inner, indent + "  ", lines, shown)
+            case Fold(loops, inner, accs):
+                over = ", ".join(map(str, loops))
+                lines.append(f"{indent}fold {over} -> {'; '.join(map(str, accs))}:")
+                _block_text(inner, indent + "  ", lines, shown)
+            case _:
+                lines.append(f"{indent}{stmt}")
+
+
+def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
+    """Every statement, outer ones first, in program order."""
+    for stmt in body:
+        yield stmt
+        if isinstance(stmt, For | Fold):
+            yield from walk(stmt.body)
+
+
+def loops_of(body: Sequence[Stmt]) -> Iterator[Loop]:
+    """Every loop, For and Fold alike, in program order."""
+    for stmt in walk(body):
+        if isinstance(stmt, For):
+            yield stmt.loop
+        elif isinstance(stmt, Fold):
+            yield from stmt.loops

@@ -1,0 +1,137 @@
+"""Affine index expressions: `const + sum(coefficient * axis)` over named loop axes.
+
+Movement primitives (broadcast, reshape, transpose, slice, reverse) are index maps: reading their
+result at some index is reading their operand at another. While that map is affine it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from tracejit.ir.graph import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """`const + sum(c * axis for axis, c in terms)`; terms are sorted, no coefficient is 0."""
+
+    terms: tuple[tuple[str, int], ...] = ()
+    const: int = 0
+
+    def __add__(self, other: Affine | int) -> Affine:
+        if isinstance(other, int):
+            return Affine(self.terms, self.const + other)
+        sums = dict(self.terms)
+        for axis, c in other.terms:
+            sums[axis] = sums.get(axis, 0) + c
+        return affine(sums, self.const + other.const)
+
+    def __mul__(self, factor: int) -> Affine:
+        return affine({axis: c * factor for axis, c in self.terms}, self.const * factor)
+
+    def coefficient(self, axis: str) -> int:
+        return next((c for name, c in self.terms if name == axis), 0)
+
+    def axes(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.terms)
+
+    def substitute(self, values: Mapping[str, Affine]) -> Affine:
+        """Each axis in `values` replaced by its expression."""
+        if not any(axis in values for axis, _ in self.terms):
+            return self
+        result = Affine((), self.const)
+        for axis, c in self.terms:
+            result = result + values.get(axis, axis_index(axis)) * c
+        return result
+
+    def __str__(self) -> str:
+        parts = [axis if c == 1 else f"{c}*{axis}" for axis, c in self.terms]
+        if self.const or not parts:
+            parts.append(str(self.const))
+        return " + ".join(parts).replace("+ -", "- ")
+
+
+ZERO = Affine()
+Index = tuple[Affine, ...]
+
+
+def affine(terms: Mapping[str, int], const: int = 0) -> Affine:
+    return Affine(tuple(sorted((a, c) for a, c in terms.items() if c)), const)
+
+
+def axis_index(name: str) -> Affine:
+    return Affine(((name, 1),))
+
+
+def strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Row-major element strides."""
+    return tuple(prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
+def linear(index: Index, shape: Sequence[int]) -> Affine:
+    """The flat row-major offset of `index` in a contiguous array."""
+    result = ZERO
+    for i, stride in zip(index, strides(shape), strict=True):
+        result = result + i * stride
+    return result
+
+
+def split(offset: Affine, shape: Sequence[int], extents: Mapping[str, int]) -> Index | None:
+    """The index into `shape` whose flat offset is `offset`; None where it is not affine.
+
+    Each stride takes the terms it divides; what remains must stay below the stride.
+    """
+    index = []
+    rest = offset
+    for size, stride in zip(shape, strides(shape), strict=True):
+        if size == 1:
+            index.append(ZERO)
+            continue
+        taken = {a: c // stride for a, c in rest.terms if c % stride == 0}
+        left = affine({a: c for a, c in rest.terms if c % stride}, rest.const % stride)
+        if not _within(left, stride, extents):
+            return None
+        index.append(affine(taken, rest.const // stride))
+        rest = left
+    return tuple(index) if rest == ZERO else None
+
+
+def _within(value: Affine, bound: int, extents: Mapping[str, int]) -> bool:
+    """Whether 0 <= value < bound for every value of the axes."""
+    low = high = value.const
+    for axis, c in value.terms:
+        reach = c * (extents[axis] - 1)
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return 0 <= low and high < max(bound, 1)
+
+
+def operand_index(node: Node, index: Index, extents: Mapping[str, int]) -> Index | None:
+    """Where a movement node reads its operand for its element `index`; None if not affine."""
+    operand = node.inputs[0]
+    match node.op:
+        case "broadcast":
+            axes = node.ints("axes")
+            return tuple(
+                ZERO if size == 1 else index[axes[d]] for d, size in enumerate(operand.shape)
+            )
+        case "transpose":
+            where = {p: d for d, p in enumerate(node.ints("perm"))}
+            return tuple(index[where[d]] for d in range(operand.ndim))
+        case "slice":
+            start, step = node.ints("start"), node.ints("step")
+            return tuple(i * s + b for i, b, s in zip(index, start, step, strict=True))
+        case "reverse":
+            axes = node.ints("axes")
+            return tuple(
+                i * -1 + (n - 1) if d in axes else i
+                for d, (i, n) in enumerate(zip(index, operand.shape, strict=True))
+            )
+        case "reshape":
+            return split(linear(index, node.shape), operand.shape, extents)
+        case _:
+            raise AssertionError(f"{node.op} is not a movement primitive")
+
+
+MOVEMENT = frozenset({"broadcast", "reshape", "transpose", "slice", "reverse"})
