@@ -1,0 +1,1 @@
+"""Explicit-vector LLVM IR: values and builder, elementwise templates, vector mathematics."""
