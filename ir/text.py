@@ -1,0 +1,283 @@
+"""The text form of graphs: printed by `print_graph`, read back by `parse`.
+
+    graph  = "func" name "(" [input {"," input}] "):" {line} "return" [result {"," result}]
+    input  = "%" name ":" type
+    line   = "#" ["grad of "] file ":" number      the source of the lines below it, until the next
+           | "# no source"
+           | value ":" type "=" op [value {"," value}] {attr "=" literal}
+    result = value ["->" value]                    the output takes over the buffer of that input
+    value  = "%" (name | number)
+    type   = dtype "[" [size {"," size}] "]"
+    literal = "(" [literal ","] {literal ","} ")" | "true" | "false" | integer | float | dtype
+
+Inputs keep their names, made valid and unique; other values are numbered in graph order. Floats are
+Python's repr, which reads back to the same bits. `parse(print_graph(g))` equals g, names and source
+lines (base names of the files) included.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+import tracejit.ir.primitives  # noqa: F401  (the parser looks ops up)
+from tracejit.ir.graph import PRIMITIVES, Attr, Builder, Graph, Loc, Node, attr_key
+from tracejit.ir.types import DTYPES, TensorType, dtype_name, parse_type
+
+
+class ParseError(ValueError):
+    """Text that is not a graph; the message starts with the line number."""
+
+
+# Printing
+
+
+def print_graph(graph: Graph) -> str:
+    """The text form, ending in a newline."""
+    nodes = graph.nodes()
+    names = node_names(graph, nodes)
+    inputs = ", ".join(f"{names[n]}: {n.type}" for n in graph.inputs)
+    lines = [f"func {graph.name}({inputs}):"]
+    loc: Loc | None = None
+    for node in nodes[len(graph.inputs) :]:
+        if _source(node.loc) != _source(loc):
+            loc = node.loc
+            lines.append(f"  # {_source(loc)}")
+        lines.append(f"  {print_node(node, names)}")
+    results = []
+    for node, donor in zip(graph.outputs, graph.donated, strict=True):
+        suffix = "" if donor is None else f" -> {names[graph.inputs[donor]]}"
+        results.append(names[node] + suffix)
+    lines.append(f"  return {', '.join(results)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def node_names(graph: Graph, nodes: Sequence[Node]) -> dict[Node, str]:
+    """What the text form calls each node."""
+    names: dict[Node, str] = {}
+    taken: set[str] = set()
+    for node in graph.inputs:
+        name = re.sub(r"\W+", "_", graph.input_name(node), flags=re.ASCII).strip("_")
+        if not name or name[0].isdigit():
+            name = f"arg{name}"
+        unique, attempt = name, 1
+        while unique in taken:
+            unique, attempt = f"{name}_{attempt}", attempt + 1
+        taken.add(unique)
+        names[node] = f"%{unique}"
+    rest = (node for node in nodes if node not in names)
+    names.update({node: f"%{number}" for number, node in enumerate(rest)})
+    return names
+
+
+def print_node(node: Node, names: dict[Node, str]) -> str:
+    """One equation. `names` must hold the node and its operands."""
+    parts = [f"{names[node]}: {node.type} = {node.op}"]
+    if node.inputs:
+        parts.append(", ".join(names[i] for i in node.inputs))
+    parts += [f"{name}={_literal(value)}" for name, value in node.attrs.items()]
+    return " ".join(parts)
+
+
+def _source(loc: Loc | None) -> str:
+    if loc is None:
+        return "no source"
+    return str(Loc(os.path.basename(loc.file), loc.line, loc.grad))
+
+
+def _literal(value: Attr) -> str:
+    if isinstance(value, tuple):
+        inner = ",".join(_literal(v) for v in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and math.isnan(value):
+        return "-nan" if math.copysign(1, value) < 0 else "nan"
+    return dtype_name(value) if isinstance(value, np.dtype) else str(value)
+
+
+# Parsing
+
+_HEADER = re.compile(r"func\s+([\w.<>-]+)\s*\((.*)\)\s*:")
+_SOURCE = re.compile(r"#\s*(grad of )?(.+):(\d+)")
+_EQUATION = re.compile(r"(%\w+)\s*:\s*(\w+\[[\d,]*\])\s*=\s*(\w+)\s*(.*)")
+_INPUT = re.compile(r"%(\w+)\s*:\s*(\w+\[[\d,]*\])")
+_ATTR = re.compile(r"(\w+)=(\S+)")
+_TOKEN = re.compile(r"[(),]|[^(),\s]+")
+_INTEGER = re.compile(r"-?\d+")
+
+
+def parse(text: str) -> Graph:
+    """The graph that `text` describes, in a new builder. Raises ParseError with the line number."""
+    return _Parser(text).graph()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.builder = Builder()
+        self.values: dict[str, Node] = {}
+        self.inputs: list[Node] = []
+        self.number = 0
+        self.lines = self._numbered(text)
+
+    def _numbered(self, text: str) -> Iterator[str]:
+        """Stripped lines that are not blank; `number` follows for error messages."""
+        for self.number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                yield line.strip()
+
+    def error(self, message: str) -> ParseError:
+        return ParseError(f"line {self.number}: {message}")
+
+    def graph(self) -> Graph:
+        name = self.header()
+        for line in self.lines:
+            if line.startswith("#"):
+                self.source(line)
+            elif line == "return" or line.startswith("return "):
+                outputs, donated = self.results(line.removeprefix("return").strip())
+                if (extra := next(self.lines, None)) is not None:
+                    raise self.error(f"nothing may follow the return, got {extra!r}")
+                return Graph(name, tuple(self.inputs), outputs, donated)
+            else:
+                self.equation(line)
+        raise self.error("the graph has no return")
+
+    def header(self) -> str:
+        line = next(self.lines, "")
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise self.error(f"expected 'func name(%x: f32[2], ...):', got {line!r}")
+        rest = match[2]
+        while rest.strip():
+            item = _INPUT.match(rest.strip())
+            if item is None:
+                raise self.error(f"expected an input like '%x: f32[2]' at {rest.strip()!r}")
+            rest = rest.strip()[item.end() :].strip()
+            if rest and not rest.startswith(","):
+                raise self.error(f"expected ',' between inputs at {rest!r}")
+            rest = rest[1:]
+            node = self.builder.input(item[1], self.type(item[2]))
+            self.define(f"%{item[1]}", node)
+            self.inputs.append(node)
+        return match[1]
+
+    def source(self, line: str) -> None:
+        """Other comments are skipped."""
+        match = _SOURCE.fullmatch(line)
+        if match is not None:
+            self.builder.loc = Loc(match[2], int(match[3]), match[1] is not None)
+        elif line == "# no source":
+            self.builder.loc = None
+
+    def equation(self, line: str) -> None:
+        match = _EQUATION.fullmatch(line)
+        if match is None:
+            raise self.error(f"expected '%0: f32[2] = op %x attr=...', got {line!r}")
+        name, written, op, rest = match.groups()
+        prim = PRIMITIVES.get(op)
+        if prim is None or op == "input":
+            raise self.error(f"there is no op {op!r}")
+        operands, attrs = self.arguments(rest)
+        expected = self.type(written)
+        try:
+            node = self.builder.emit(prim, *operands, **attrs)
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+            raise self.error(f"{op}: {error}" if op not in str(error) else str(error)) from error
+        if node.type != expected:
+            raise self.error(f"{op}: the result is {node.type}, but {name} says {expected}")
+        self.define(name, node)
+
+    def arguments(self, text: str) -> tuple[list[Node], dict[str, Attr]]:
+        operands: list[Node] = []
+        attrs: dict[str, Attr] = {}
+        for word in text.split():
+            attr = _ATTR.fullmatch(word)
+            if attr is not None:
+                attrs[attr[1]] = self.literal(attr[2])
+            else:
+                operands.append(self.value(word.removesuffix(",")))
+        return operands, attrs
+
+    def results(self, text: str) -> tuple[tuple[Node, ...], tuple[int | None, ...]]:
+        outputs: list[Node] = []
+        donated: list[int | None] = []
+        for item in text.split(",") if text else []:
+            name, arrow, donor = (part.strip() for part in item.partition("->"))
+            outputs.append(self.value(name))
+            if arrow and self.value(donor) not in self.inputs:
+                raise self.error(f"{name} -> {donor}: only an input's buffer can be taken over")
+            donated.append(self.inputs.index(self.value(donor)) if arrow else None)
+        return tuple(outputs), tuple(donated)
+
+    def define(self, name: str, node: Node) -> None:
+        if name in self.values:
+            raise self.error(f"{name} is defined twice")
+        self.values[name] = node
+
+    def value(self, name: str) -> Node:
+        if name not in self.values:
+            raise self.error(f"{name} is not defined")
+        return self.values[name]
+
+    def type(self, text: str) -> TensorType:
+        try:
+            return parse_type(text)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
+    def literal(self, text: str) -> Attr:
+        tokens = _TOKEN.findall(text)
+        value = self.literal_at(tokens)
+        if tokens:
+            raise self.error(f"cannot read the attribute {text!r}")
+        return value
+
+    def literal_at(self, tokens: list[str]) -> Attr:
+        """Reads one literal off the front of `tokens`."""
+        token = tokens.pop(0) if tokens else ""
+        if token != "(":
+            return self.atom(token)
+        items: list[Attr] = []
+        while tokens and tokens[0] != ")":
+            items.append(self.literal_at(tokens))
+            if tokens and tokens[0] == ",":
+                tokens.pop(0)
+        if not tokens:
+            raise self.error("a tuple is not closed")
+        tokens.pop(0)
+        return tuple(items)
+
+    def atom(self, token: str) -> Attr:
+        if token in ("true", "false"):
+            return token == "true"
+        if token in DTYPES:
+            return DTYPES[token]
+        if _INTEGER.fullmatch(token):
+            return int(token)
+        try:
+            return float(token)
+        except ValueError:
+            raise self.error(f"cannot read the attribute value {token!r}") from None
+
+
+# Comparing
+
+
+def equal(a: Graph, b: Graph) -> bool:
+    """Whether both compute the same by the same nodes in the same order; names may differ."""
+    return a.donated == b.donated and _structure(a) == _structure(b)
+
+
+def _structure(graph: Graph) -> list[object]:
+    nodes = graph.nodes()
+    index = {node: i for i, node in enumerate(nodes)}
+    rows: list[object] = [(len(graph.inputs), [index[n] for n in graph.outputs])]
+    for node in nodes:
+        attrs = {} if node.op == "input" else {k: attr_key(v) for k, v in node.attrs.items()}
+        rows.append((node.op, node.type, [index[i] for i in node.inputs], attrs))
+    return rows
