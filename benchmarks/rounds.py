@@ -1,0 +1,166 @@
+"""Runs the peers, each in fresh processes, one after the other and that several times over."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks.stopwatch import CALLS, Timing
+
+ROOT = Path(__file__).parent.parent
+# Settings that make some BLAS builds run the kernels of another CPU, which would flatter us.
+UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+PROCESS_SECONDS = 600
+
+
+class PeerError(RuntimeError):
+    """A peer's process failed; the message is its last line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is measured. cache: the variable that names the folder of its compile cache, if any."""
+
+    name: str
+    module: str
+    needs: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    cache: str = ""
+    caches_by_default: bool = True
+    times_calls: bool = False
+
+
+PEERS = (
+    Peer("tracejit", "tracejit_peer", cache="TRACEJIT_CACHE_DIR", times_calls=True),
+    Peer("NumPy", "numpy_peer"),
+    Peer("torch eager", "torch_peer", needs="torch"),
+    Peer("torch.compile", "torch_peer", needs="torch",
+         environment=(("TORCH_COMPILE", "1"),), cache="TORCHINDUCTOR_CACHE_DIR"),
+    Peer("JAX", "jax_peer", needs="jax", cache="JAX_COMPILATION_CACHE_DIR",
+         caches_by_default=False, times_calls=True),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Result:
+    """What the rounds gave for one peer and one workload. Seconds."""
+
+    cold: list[Timing] = field(default_factory=list)
+    warm: list[Timing] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def step(self) -> float:
+        """The best process's median: what the code can do when the machine is left alone."""
+        return min(timing.step_median for timing in self.cold + self.warm)
+
+    @property
+    def first_call(self) -> float:
+        return median(timing.first_call for timing in self.cold)
+
+    @property
+    def warm_first_call(self) -> float | None:
+        return median(timing.first_call for timing in self.warm) if self.warm else None
+
+    @property
+    def losses(self) -> list[float]:
+        return self.cold[0].losses
+
+    def call(self, arrays: int) -> float:
+        """Of a step with so many arrays that does next to nothing."""
+        return min(timing.calls[str(arrays)] for timing in self.cold)
+
+    def summary(self) -> dict[str, object]:
+        """For JSON."""
+        if self.error:
+            return {"error": self.error}
+        if self.cold[0].calls:
+            return {"call": {str(n): self.call(n) for n in CALLS}}
+        return {
+            "version": self.cold[0].version,
+            "step": self.step,
+            "step_min": min(timing.step_min for timing in self.cold + self.warm),
+            "first_call": self.first_call,
+            "warm_first_call": self.warm_first_call,
+            "losses": self.losses,
+        }
+
+
+def run(peer: Peer, python: str, arguments: Sequence[str], cached: Mapping[str, str]) -> Timing:
+    """One process of a peer, `cached` naming its cache folder. Raises PeerError."""
+    environment = {name: value for name, value in os.environ.items() if name not in UNSET}
+    environment |= {"PYTHONPATH": str(ROOT), **dict(peer.environment), **cached}
+    command = [python, "-m", f"benchmarks.peers.{peer.module}", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_SECONDS,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise PeerError(lines[-1])
+    return Timing(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _measure(peer: Peer, python: str, workload: str, seconds: float, result: Result) -> None:
+    """One round: a process with nothing cached, then one with what an earlier process left."""
+    arguments = [workload, "--seconds", str(seconds)]
+    if not peer.cache:
+        result.cold.append(run(peer, python, arguments, {}))
+        return
+    with TemporaryDirectory() as folder:
+        cached = {peer.cache: folder}
+        if peer.caches_by_default:
+            result.cold.append(run(peer, python, arguments, cached))
+        else:
+            result.cold.append(run(peer, python, arguments, {}))
+            run(peer, python, [workload, "--seconds", "0"], cached)
+        result.warm.append(run(peer, python, arguments, cached))
+
+
+def importable(python: str, package: str) -> bool:
+    """Whether that interpreter has the package; it is found, not imported."""
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
+
+
+def pythons(peer_python: str) -> dict[Peer, str]:
+    """The peers that can run here, each with its interpreter."""
+    chosen = {}
+    for peer in PEERS:
+        python = peer_python if peer.needs else sys.executable
+        if not peer.needs or importable(python, peer.needs):
+            chosen[peer] = python
+    return chosen
+
+
+def measure(
+    interpreters: Mapping[Peer, str], workloads: Sequence[str], rounds: int, seconds: float
+) -> Iterator[tuple[str, Peer, Result]]:
+    """Every peer on every workload, interleaved, so that a busy minute falls on all of them.
+
+    Yields each Result as it grows from round to round.
+    """
+    results: dict[tuple[str, str], Result] = {}
+    for _ in range(rounds):
+        for workload in workloads:
+            for peer, python in interpreters.items():
+                result = results.setdefault((workload, peer.name), Result())
+                if result.error or (workload == "calls" and not peer.times_calls):
+                    continue
+                try:
+                    if workload == "calls":
+                        result.cold.append(run(peer, python, ["calls"], {}))
+                    else:
+                        _measure(peer, python, workload, seconds, result)
+                except (PeerError, subprocess.TimeoutExpired) as error:
+                    result.error = str(error)
+                yield workload, peer, result
