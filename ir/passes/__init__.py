@@ -1,0 +1,34 @@
+"""The passes, in the order in which they run. A pass is a function from graph to graph.
+
+Common subexpressions and dead nodes need none: builders intern, and `Graph.nodes` lists what an
+output needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracejit.ir import config
+from tracejit.ir.graph import Graph
+from tracejit.ir.passes.simplify import simplify
+from tracejit.ir.verify import verify
+
+Pass = Callable[[Graph], Graph]
+
+PIPELINE: tuple[Pass, ...] = (
+    # First, so that all later stages see one form of each expression and no node without effect.
+    simplify,
+)
+
+
+def optimize(graph: Graph) -> Graph:
+    """The graph after all passes, verified between them where the setting `verify` is on."""
+    check = verify if config.get("verify") else _trust
+    check(graph)
+    for step in PIPELINE:
+        graph = check(step(graph))
+    return graph
+
+
+def _trust(graph: Graph) -> Graph:
+    return graph
