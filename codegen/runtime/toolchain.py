@@ -9,11 +9,12 @@ import ctypes
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -187,9 +188,13 @@ def _context_of(text: str, message: str) -> str:
     return "\n" + "\n".join(f"{'>' if n == at else ' '}{n + 1:5} {lines[n]}" for n in shown)
 
 
-def _raw(name: str) -> Callable[..., object] | None:
+class _Function(Protocol):
+    def __call__(self, *args: object) -> object: ...
+
+
+def _raw(name: str) -> _Function | None:
     """A function of llvmlite's library without llvmlite's process-wide lock; None if it moved."""
-    found: Callable[..., object] | None = getattr(getattr(ffi.lib, name, None), "_cfn", None)
+    found: _Function | None = getattr(getattr(ffi.lib, name, None), "_cfn", None)
     return found
 
 
