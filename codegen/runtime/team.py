@@ -28,6 +28,7 @@ from tracejit.ir import config
 SPIN_SECONDS = 50e-6  # about what it costs to park a thread and wake it up
 CROWDED_YIELDS = 20  # a team that shares CPUs yields so often, then parks
 STACK_BYTES = 8 << 20  # musl and macOS give threads far less
+POLL_SECONDS = 10e-6
 STOP_SECONDS = 2.0  # how long an exiting process waits for a run to end
 
 _LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -114,6 +115,7 @@ class Team:
 
     def _send_home(self, seconds: float) -> None:
         if self._stop(self.address, int(seconds * 1e6) if seconds >= 0 else -1):
+            # For the looks of it (os.fork warns of threads): nothing relies on their end.
             for thread in self._threads:
                 thread.join(STOP_SECONDS)
             self._threads.clear()
@@ -141,6 +143,8 @@ class Team:
     def _start(self, tid: int) -> None:
         """Adds one worker, and waits until it is in its loop, where it needs no GIL."""
         mailbox = self._mailbox(tid)
+        while mailbox.ready:  # the one before it is on its way out
+            time.sleep(POLL_SECONDS)
         mailbox.posted = mailbox.parked = mailbox.ready = 0
         if not mailbox.wake:
             mailbox.wake = _allocate_lock()
@@ -151,7 +155,7 @@ class Team:
         thread.start()
         self._threads.append(thread)
         while not mailbox.ready:
-            time.sleep(10e-6)
+            time.sleep(POLL_SECONDS)
         self._block.size = tid + 1
 
     def _mailbox(self, tid: int) -> Mailbox:

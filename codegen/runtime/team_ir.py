@@ -58,7 +58,7 @@ class Mailbox(ctypes.Structure):
     _fields_ = (
         ("posted", ctypes.c_int64),  # runs posted so far, or STOP
         ("parked", ctypes.c_int64),
-        ("ready", ctypes.c_int64),  # the worker is in its loop and needs no GIL any more
+        ("ready", ctypes.c_int64),  # 1 while a worker is in its loop, where it needs no GIL
         ("wake", ctypes.c_void_p),
         ("padding", _padding(32)),
     )
@@ -255,6 +255,7 @@ finish:
   %left = atomicrmw sub ptr %running.at, i64 1 release, align 8
   br label %idle
 out:
+  store atomic i64 0, ptr %ready.at release, align 8
   ret void
 }}
 
