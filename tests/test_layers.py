@@ -95,6 +95,28 @@ def test_imports_go_down(path: Path) -> None:
     assert violations(path.read_text(encoding="utf-8"), package_of(path)) == []
 
 
+def uses_any(source: str) -> bool:
+    """Whether a module writes `Any`, which switches the type checker off."""
+    return any(
+        isinstance(node, ast.Name | ast.Attribute | ast.alias)
+        and "Any" in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+def test_the_lower_layers_write_no_any() -> None:
+    lower = [path for path in SOURCES if package_of(path).startswith("tracejit.")]
+    lower = [path for path in lower if path.relative_to(ROOT).parts[0] in ("ir", "codegen")]
+    assert lower
+    assert [path for path in lower if uses_any(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_planted_any_is_found() -> None:
+    assert uses_any("from typing import Any")
+    assert uses_any("import typing\nx: typing.Any = 1")
+    assert not uses_any("x = any([Anything])")
+
+
 def test_every_layer_is_read() -> None:
     packages = {package_of(path) for path in SOURCES}
     assert {"tracejit.ir", "tracejit.codegen", "tracejit"} <= packages
