@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 
-from tracejit.codegen.runtime import toolchain
+from tracejit.codegen.runtime import cache, toolchain
 
 _LLVM_TYPES: dict[type, str] = {
     ctypes.c_void_p: "ptr",
@@ -59,9 +59,20 @@ def python_symbols(*names: str) -> dict[str, int]:
 
 def load(text: str, exports: Sequence[str], imports: Mapping[str, int]) -> toolchain.Linked:
     """Code of the runtime in memory, from the disk cache where that has it. Never unloaded."""
-    linked = toolchain.link(toolchain.compile_ir([text]), exports, imports)
+    linked = toolchain.link([_object_code(text)], exports, imports)
     immortal(linked)
     return linked
+
+
+def _object_code(text: str) -> bytes:
+    store, key = cache.disk_cache(), cache.cache_key("runtime", text)
+    entry = store.get(key) if store is not None else None
+    if entry is not None:
+        return entry.payload
+    (code,) = toolchain.compile_ir([text])
+    if store is not None:
+        store.put(key, code, {"kind": "runtime"})
+    return code
 
 
 def immortal(thing: object) -> None:
