@@ -1,0 +1,52 @@
+"""Every error that user code can meet. Each names the op, the types, the user's line, and what to do.
+
+`ShapeError` and `DTypeError` come from the IR, which raises them first.
+"""
+
+from tracejit.ir.types import DTypeError, ShapeError
+
+
+class TracejitError(Exception):
+    """The base of the errors below."""
+
+
+class UnsupportedError(TracejitError, TypeError):
+    """A NumPy function, keyword or kind of index that has no traced form."""
+
+
+class ConcretizationError(TracejitError, TypeError):
+    """Python asked for the value of an array that has only a type while `jit` traces."""
+
+
+class EscapedTracerError(TracejitError, RuntimeError):
+    """A tracer was used outside the trace that made it."""
+
+
+class StaticArgumentError(TracejitError, TypeError):
+    """An argument named in `static_argnames` that cannot be part of a key."""
+
+
+class DonationError(TracejitError, ValueError):
+    """Donated memory that another argument also uses."""
+
+
+class GradError(TracejitError, TypeError):
+    """`grad` of something that has no gradient: a loss that is no scalar, an integer argument."""
+
+
+class NanError(TracejitError, FloatingPointError):
+    """`debug.check_nans()` met a nan."""
+
+
+__all__ = [
+    "ConcretizationError",
+    "DTypeError",
+    "DonationError",
+    "EscapedTracerError",
+    "GradError",
+    "NanError",
+    "ShapeError",
+    "StaticArgumentError",
+    "TracejitError",
+    "UnsupportedError",
+]

@@ -1,0 +1,183 @@
+"""x[index]: ints, slices, None and Ellipsis as views; integer arrays as gathers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tracejit.errors import UnsupportedError
+from tracejit.ir import ops
+from tracejit.ir.graph import Node
+from tracejit.ir.types import BOOL, ShapeError
+from tracejit.source import here, user_loc
+from tracejit.tracer import Tracer
+from tracejit.variable import Variable
+
+
+def getitem(x: Tracer, index: Any) -> Any:
+    """NumPy's indexing, but for masks, whose result's shape depends on values."""
+    x = x.trace.array(x)
+    x.trace.builder.loc = user_loc()
+    items = _expanded(x, index if isinstance(index, tuple) else (index,))
+    if any(_is_array(i) for i in items):
+        return _advanced(x, items)
+    return x.trace.wrap(_basic(x.node, items))
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, Tracer | Variable | np.ndarray | list)
+
+
+def _is_int(item: Any) -> bool:
+    return isinstance(item, int | np.integer) and not isinstance(item, bool)
+
+
+def _expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
+    """One item per axis (and per None): the ellipsis and the missing slices written out."""
+    taken = 0
+    for item in index:
+        if isinstance(item, bool | np.bool_) or getattr(item, "dtype", None) == BOOL:
+            raise UnsupportedError(
+                f"index: a mask gives a result whose shape depends on values{here()};"
+                " use np.where(mask, x, other)"
+            )
+        if not (item is None or item is Ellipsis or isinstance(item, slice)):
+            if not (_is_int(item) or _is_array(item)):
+                raise UnsupportedError(
+                    f"index: {type(item).__name__} is no index{here()}; use ints, slices, None,"
+                    " Ellipsis or integer arrays"
+                )
+        taken += item is not None and item is not Ellipsis
+    if taken > x.ndim:
+        raise IndexError(f"index: {taken} indices for {x.node.type}{here()}")
+    at = next((i for i, item in enumerate(index) if item is Ellipsis), len(index))
+    fill = [slice(None)] * (x.ndim - taken)
+    return [*index[:at], *fill, *index[at + 1 :]]
+
+
+def _basic(node: Node, items: list[Any]) -> Node:
+    """slice, then reverse, then reshape; each only where it changes something."""
+    start, stop, step, flipped, shape = [], [], [], [], []
+    axis = 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            continue
+        size = node.shape[axis]
+        if isinstance(item, slice):
+            low, high, by, count, backwards = _slice_bounds(item, size)
+            shape.append(count)
+            if backwards:
+                flipped.append(axis)
+        else:
+            low = _int_bound(node, int(item), axis)
+            high, by = low + 1, 1
+        start.append(low)
+        stop.append(high)
+        step.append(by)
+        axis += 1
+    out = ops.slice(node, start, stop, step)
+    return ops.reshape(ops.reverse(out, flipped), shape)
+
+
+def _slice_bounds(item: slice, size: int) -> tuple[int, int, int, int, bool]:
+    """start, stop, step >= 1 of the same elements in rising order; how many; whether reversed."""
+    for bound in (item.start, item.stop, item.step):
+        if isinstance(bound, Tracer):
+            bound.__index__()
+    positions = range(*item.indices(size))
+    count = len(positions)
+    if count == 0:
+        return 0, 0, 1, 0, False
+    low, high = min(positions[0], positions[-1]), max(positions[0], positions[-1])
+    return low, high + 1, abs(positions.step), count, positions.step < 0 and count > 1
+
+
+def _int_bound(node: Node, item: int, axis: int) -> int:
+    size = node.shape[axis]
+    if not -size <= item < size:
+        raise IndexError(
+            f"index {item} is out of bounds for axis {axis} of {node.type}{here()}"
+        )
+    return item % size
+
+
+def _advanced(x: Tracer, items: list[Any]) -> Any:
+    """Slices first, on the axes without arrays; then one gather over the axes with arrays.
+
+    As in NumPy an int beside an array is an array too, and the result's index axes stand where the
+    arrays stood if those are adjacent, else first.
+    """
+    from tracejit.selection import integer_index
+
+    views = [slice(None) if _is_array(i) or _is_int(i) else i for i in items]
+    x = x.trace.wrap(_basic(x.node, views))
+    where = [p for p, i in enumerate(items) if _is_array(i) or _is_int(i)]
+    arrays = []
+    for position in where:
+        item = items[position]
+        if _is_int(item):
+            item = np.asarray(_int_bound(x.node, int(item), position))
+        elif isinstance(item, np.ndarray):
+            _check_bounds(x, item, position)
+        arrays.append(item)
+    rows = np.moveaxis(x, where, range(len(where)))
+    adjacent = where == list(range(where[0], where[0] + len(where)))
+    if len(where) == 2 and _is_range(arrays[0], x.shape[where[0]]):
+        found = _labels(rows, integer_index(arrays[1]))
+        if found is not None:
+            return np.moveaxis(found, 0, where[0] if adjacent else 0)
+    indices = [integer_index(a) for a in arrays]
+    flat, width = _linear(rows, indices)
+    found = np.take(flat, width, axis=0)
+    if not adjacent:
+        return found
+    return np.moveaxis(found, range(width.ndim), range(where[0], where[0] + width.ndim))
+
+
+def _check_bounds(x: Tracer, item: Any, axis: int) -> None:
+    size = x.shape[axis]
+    if item.size and (item.min() < -size or item.max() >= size):
+        raise IndexError(
+            f"index {item.max() if item.max() >= size else item.min()} is out of bounds for axis"
+            f" {axis} of {x.node.type}{here()}"
+        )
+
+
+def _is_range(item: Any, size: int) -> bool:
+    """Whether the index is 0, 1, ..., size - 1."""
+    if isinstance(item, Tracer):
+        return item.node.op == "iota" and item.shape == (size,)
+    return bool(np.array_equal(item, np.arange(size)))
+
+
+def _labels(rows: Any, index: Tracer) -> Tracer | None:
+    """x[arange(n), y]: one element of each row. None where y is no vector of n."""
+    from tracejit.selection import one_of
+
+    if index.shape != rows.shape[:1] or rows.dtype == BOOL:
+        return None
+    shape = (rows.shape[0], 1, *rows.shape[2:])
+    spread = np.broadcast_to(np.reshape(index, (-1, *(1,) * (rows.ndim - 1))), shape)
+    return one_of(rows, spread, 1, keepdims=False)
+
+
+def _linear(rows: Any, indices: list[Tracer]) -> tuple[Any, Tracer]:
+    """The indexed axes as one, and the index into it."""
+    from tracejit.selection import wrapped
+
+    count = len(indices)
+    if count == 1:
+        return rows, indices[0]
+    try:
+        np.broadcast_shapes(*(i.shape for i in indices))
+    except ValueError:
+        types = " and ".join(str(i.node.type) for i in indices)
+        raise ShapeError(f"index: {types} do not broadcast{here()}") from None
+    sizes = rows.shape[:count]
+    linear: Any = wrapped(indices[0], sizes[0])
+    for index, size in zip(indices[1:], sizes[1:], strict=True):
+        linear = linear * size + wrapped(index, size)
+    return np.reshape(rows, (prod(sizes), *rows.shape[count:])), linear

@@ -1,0 +1,84 @@
+"""`target="interpreter"`: a step run node by node in NumPy. The same protocol as a compiled one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracejit.ir.graph import Array, Graph
+from tracejit.ir.interpreter import evaluate
+from tracejit.ir.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class InterpretedCost:
+    """One kernel per operation, no barriers, no arena."""
+
+    flops: int
+    bytes: int
+    kernels: int
+    barriers: int = 0
+    arena_bytes: int = 0
+
+
+class InterpretedProgram:
+    """Runs the graph as it was traced, by each primitive's `eval`."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def bind(
+        self,
+        args: Sequence[Any],
+        captured: Sequence[Array],
+        slow: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        """args: ArrayArg or ScalarArg per argument. See `codegen.compile`."""
+        types = [node.type for node in self.graph.inputs[: len(args)]]
+
+        def call(*leaves: Any) -> Any:
+            if not all(_fits(v, a, t) for v, a, t in zip(leaves, args, types, strict=True)):
+                return slow(*leaves)
+            values = [np.asarray(v, t.dtype) for v, t in zip(leaves, types, strict=True)]
+            outputs = evaluate(self.graph, [*values, *captured])
+            results: list[Any] = list(outputs)
+            for i, owner in enumerate(self.graph.donated):
+                if owner is not None:
+                    own = owner < len(args)
+                    target = leaves[owner] if own else captured[owner - len(args)]
+                    target[...] = outputs[i]
+                    results[i] = target if own else None
+            return tuple(results)
+
+        return call
+
+    def dump(self, stage: str) -> str:
+        from tracejit.ir.passes import optimize
+
+        if stage == "optimized":
+            return str(optimize(self.graph))
+        raise ValueError(f"stage {stage!r}: the interpreter has traced and optimized only")
+
+    def cost(self) -> InterpretedCost:
+        nodes = [n for n in self.graph.nodes() if n.prim.name not in ("input", "full")]
+        moved = sum(n.type.nbytes + sum(i.type.nbytes for i in n.inputs) for n in nodes)
+        return InterpretedCost(sum(n.type.size for n in nodes), moved, len(nodes))
+
+
+def _fits(value: Any, spec: Any, tensor: TensorType) -> bool:
+    """What the native entry guards."""
+    if not hasattr(spec, "donated"):
+        return type(value) is {"b": bool, "i": int, "f": float}[tensor.dtype.kind]
+    return (
+        type(value) is np.ndarray
+        and value.shape == tensor.shape
+        and value.dtype == tensor.dtype
+        and value.flags.c_contiguous
+        and value.flags.aligned
+        and (value.flags.writeable or not spec.donated)
+    )

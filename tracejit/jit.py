@@ -1,0 +1,411 @@
+"""`jit`: a function compiled once per structure, shapes, dtypes and static values of its arguments."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracejit import debug, tree
+from tracejit.arguments import (
+    Argument,
+    Parameters,
+    argument,
+    as_leaf,
+    check_donation,
+    plain,
+)
+from tracejit.ir import config
+from tracejit.ir.graph import Array, Graph
+from tracejit.staging import Staged, stage
+from tracejit.trace import EagerTrace, current_trace
+from tracejit.tracer import Tracer
+from tracejit.transform import concrete, tracing
+from tracejit.variable import Variable
+
+Statics = tuple[Any, ...]
+
+# Called with every step when it has been compiled: the command line's `run --dump` listens here.
+on_compile: list[Callable[[Lowered], None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """Compiled steps of one jitted function, and how its calls were served."""
+
+    entries: int
+    hits: int
+    misses: int
+    compile_seconds: float
+
+
+def _compile(graph: Graph, target: str) -> Any:
+    if target == "interpreter":
+        from tracejit.interpreted import InterpretedProgram
+
+        return InterpretedProgram(graph)
+    from tracejit.codegen.compile import compile_graph
+
+    return compile_graph(graph)
+
+
+TARGETS = ("cpu", "interpreter")
+
+
+class _Finished:
+    """What the slow path gives to the native entry: a result that is already in its structure."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+
+class Lowered:
+    """One traced step. Compiles when a stage after "traced", the cost or a call asks for it."""
+
+    def __init__(self, staged: Staged, spec: tree.Spec, statics: Statics, target: str) -> None:
+        self.staged = staged
+        self.spec = spec
+        self.statics = statics
+        self.target = target
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._program: Any = None
+        self.call: Callable[..., Any] | None = None
+        self.positions = [i for i, a in enumerate(staged.arguments) if a.variable is None]
+        self.only_arrays = len(self.positions) == len(staged.arguments)
+        self.single = staged.out_spec.is_leaf()
+
+    @property
+    def graph(self) -> Graph:
+        return self.staged.graph
+
+    @property
+    def program(self) -> Any:
+        """The compiled program."""
+        with self._lock:
+            if self._program is None:
+                start = time.perf_counter()
+                self._program = _compile(self.graph, self.target)
+                self.seconds += time.perf_counter() - start
+                if config.logging("times"):
+                    log("times", f"{self.graph.name}: compiled in {self.seconds * 1e3:.1f} ms")
+                for listener in on_compile:
+                    listener(self)
+        return self._program
+
+    def dump(self, stage: str) -> str:
+        """The text of a stage: traced, optimized, fused, loops, scheduled, program, llvm, asm, numba."""
+        return str(self.graph) if stage == "traced" else str(self.program.dump(stage))
+
+    def cost(self) -> Any:
+        """flops, bytes, kernels, barriers, arena_bytes."""
+        return self.program.cost()
+
+    def finish(self, outputs: tuple[Any, ...]) -> Any:
+        """The program's outputs in the structure of the function's result."""
+        if self.single:
+            return outputs[0]
+        return tree.unflatten(self.staged.out_spec, outputs[: self.staged.results])
+
+    def bind(self, slow: Callable[..., Any]) -> None:
+        """Makes `call`: the argument leaves that are no Variables -> outputs."""
+        from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
+
+        donated = {d for d in self.graph.donated if d is not None}
+        specs: list[ArrayArg | ScalarArg] = []
+        for position, node in enumerate(self.graph.inputs[: len(self.positions)]):
+            if self.staged.arguments[self.positions[position]].number:
+                specs.append(ScalarArg(node.dtype))
+            else:
+                specs.append(ArrayArg(node.shape, node.dtype, position in donated))
+        buffers, refreshed = _captured_buffers(self.staged)
+        native = self.program.bind(specs, buffers, slow)
+        self.call = _refreshing(native, refreshed) if refreshed else native
+
+
+def _captured_buffers(staged: Staged) -> tuple[list[Array], list[tuple[Array, Array]]]:
+    """Memory of fixed address for each captured input; and pairs (from, to) to copy at each call.
+
+    An array that compiled code cannot read as it lies has a copy, made anew for every call.
+    """
+    buffers, refreshed = [], []
+    nodes = staged.graph.inputs[len(staged.graph.inputs) - len(staged.captured) :]
+    for captured, node in zip(staged.captured, nodes, strict=True):
+        if isinstance(captured, Variable):
+            buffers.append(captured.buffer)
+            continue
+        flags = captured.flags
+        native = captured.dtype == node.dtype and captured.dtype.isnative
+        if flags.c_contiguous and flags.aligned and native:
+            buffers.append(captured)
+        else:
+            own = np.array(captured, dtype=node.dtype, order="C", copy=True, subok=False)
+            buffers.append(own)
+            refreshed.append((captured, own))
+    return buffers, refreshed
+
+
+def _refreshing(
+    native: Callable[..., Any], refreshed: list[tuple[Array, Array]]
+) -> Callable[..., Any]:
+    lock = threading.RLock()
+
+    def call(*leaves: Any) -> Any:
+        with lock:
+            for source, target in refreshed:
+                np.copyto(target, source)
+            return native(*leaves)
+
+    return call
+
+
+class Jitted:
+    """A function that runs compiled. Calls with new types or static values compile a new step."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        static_argnames: Sequence[str],
+        donate_argnames: Sequence[str],
+        target: str,
+    ) -> None:
+        functools.update_wrapper(self, f)
+        if target not in TARGETS:
+            raise ValueError(
+                f"jit: target {target!r} is not there; targets: {', '.join(map(repr, TARGETS))}"
+            )
+        self.__wrapped__: Callable[..., Any] = f
+        self.parameters = Parameters(f, static_argnames, donate_argnames)
+        self.target = target
+        self._name = getattr(f, "__name__", type(f).__name__)
+        self._steps: dict[Any, Lowered] = {}
+        self._last: Lowered | None = None
+        self._flat = -1
+        self._calls = 0
+        self._misses = 0
+        self._lock = threading.RLock()
+        self._busy = threading.local()
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if current_trace() is not None:
+            return self.__wrapped__(*args, **keywords)
+        if debug.eager_blocks and debug.eager():
+            return self._run_eagerly(args, keywords)
+        step = self._last
+        if step is None or keywords:
+            return self._general(args, keywords)
+        self._calls += 1
+        if len(args) == self._flat:
+            outputs = step.call(*args)  # type: ignore[misc]
+        else:
+            leaves, spec = tree.flatten(args)
+            if spec != step.spec or not step.only_arrays or step.statics:
+                self._calls -= 1
+                return self._general(args, keywords)
+            outputs = step.call(*leaves)  # type: ignore[misc]
+        return step.finish(outputs) if type(outputs) is tuple else outputs.result
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method: bound like a function; the instance is one more argument, a static one."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def lower(self, *args: Any, **keywords: Any) -> Lowered:
+        """The step that a call with these arguments runs, without running it."""
+        return self._step(args, keywords)[0]
+
+    def cache_info(self) -> CacheInfo:
+        seconds = sum(step.seconds for step in self._steps.values())
+        hits = max(self._calls - self._misses, 0)
+        return CacheInfo(len(self._steps), hits, self._misses, seconds)
+
+    def _general(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Any call: finds or makes the step, and brings the arguments into the form it takes."""
+        if getattr(self._busy, "now", False):
+            raise AssertionError(f"{self._name}: the entry refused arguments that fit")
+        step, leaves, is_new = self._step(args, keywords)
+        self._calls += 1
+        if is_new or step.call is None:
+            with self._lock:
+                if step.call is None:
+                    self._misses += 1
+                    step.bind(functools.partial(self._slow, step))
+        donated = {
+            step.positions[d]
+            for d in step.graph.donated
+            if d is not None and d < len(step.positions)
+        }
+        if donated:
+            check_donation(step.staged.arguments, leaves, donated)
+        given = [leaves[i] for i in step.positions]
+        taken = [
+            plain(v, i in donated) if isinstance(v, np.ndarray) else v
+            for v, i in zip(given, step.positions, strict=True)
+        ]
+        self._busy.now = True
+        try:
+            outputs = step.call(*taken)  # type: ignore[misc]
+        finally:
+            self._busy.now = False
+        self._last = step
+        flat = step.spec == tree.structure((0,) * len(step.positions))
+        self._flat = len(step.positions) if flat and step.only_arrays and not step.statics else -1
+        outputs = _given_back(outputs, given, taken)
+        return step.finish(outputs)
+
+    def _slow(self, step: Lowered, *leaves: Any) -> _Finished:
+        """The native entry's guards said no: other types, or arrays it cannot read as they lie."""
+        if getattr(self._busy, "now", False):
+            raise AssertionError(f"{self._name}: the entry refused arguments that fit")
+        self._calls -= 1
+        arguments = tree.unflatten(step.spec, leaves)
+        return _Finished(self._general(arguments, {}))
+
+    def _step(
+        self, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[Lowered, list[Any], bool]:
+        args, keywords = self.parameters.bind(args, keywords)
+        statics, args, keywords = self.parameters.split(args, keywords)
+        raw, spec = tree.flatten((args, keywords) if keywords else args)
+        paths = self.parameters.describe(args, keywords)
+        leaves, arguments = [], []
+        for value, path in zip(raw, paths, strict=True):
+            label = f"{path[0]}{tree.path_text(path[1:])}"
+            leaf = as_leaf(value, label)
+            leaves.append(leaf)
+            arguments.append(argument(leaf, path))
+        key = (spec, statics, *(a.key for a in arguments))
+        step = self._steps.get(key)
+        if step is not None:
+            return step, leaves, False
+        with self._lock:
+            step = self._steps.get(key)
+            if step is None:
+                step = self._trace(arguments, spec, statics, bool(keywords))
+                self._steps[key] = step
+        return step, leaves, True
+
+    def _trace(
+        self, arguments: list[Argument], spec: tree.Spec, statics: Statics, has_keywords: bool
+    ) -> Lowered:
+        if self._steps and config.logging("retrace"):
+            log("retrace", explain(self._name, arguments, spec, statics, self._steps.values()))
+        start = time.perf_counter()
+
+        def call(f: Callable[..., Any], leaves: list[Any]) -> Any:
+            filled = tree.unflatten(spec, leaves)
+            args, keywords = filled if has_keywords else (filled, {})
+            args, keywords = self.parameters.join(statics, args, keywords)
+            return f(*args, **keywords)
+
+        staged = stage(self.__wrapped__, self._name, arguments, call, self.parameters.donated)
+        step = Lowered(staged, spec, statics, self.target)
+        step.seconds = time.perf_counter() - start
+        if config.logging("trace"):
+            count = len(staged.graph.nodes())
+            log("trace", f"{self._name}: {count} operations in {step.seconds * 1e3:.1f} ms")
+        return step
+
+    def _run_eagerly(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Define by run, with the values at hand: what disable_jit and check_nans ask for."""
+        with tracing(self._name, debug.on_value()) as (trace, _):
+            assert isinstance(trace, EagerTrace)
+
+            def known(value: Any) -> Any:
+                is_array = isinstance(value, np.ndarray | np.generic)
+                return trace.known("argument", np.asarray(value)) if is_array else value
+
+            args, keywords = self.parameters.bind(args, keywords)
+            statics, args, keywords = self.parameters.split(args, keywords)
+            args, keywords = tree.map(known, args), tree.map(known, keywords)
+            args, keywords = self.parameters.join(statics, args, keywords)
+            result = self.__wrapped__(*args, **keywords)
+            result = tree.map(lambda x: x if isinstance(x, Tracer) else trace.array(x), result)
+            return concrete(trace, result)
+
+
+def _given_back(outputs: Any, given: Sequence[Any], taken: Sequence[Any]) -> Any:
+    """Donated arrays that were copied for the call: written back, and put in their copies' place."""
+    replaced = {
+        id(t): g for g, t in zip(given, taken, strict=True) if g is not t and g.flags.writeable
+    }
+    if not replaced:
+        return outputs
+    out = list(outputs)
+    for i, value in enumerate(out):
+        original = replaced.get(id(value))
+        if original is not None:
+            original[...] = value
+            out[i] = original
+    return tuple(out)
+
+
+def explain(
+    name: str,
+    arguments: Sequence[Argument],
+    spec: tree.Spec,
+    statics: Statics,
+    known: Any,
+) -> str:
+    """Why no known step serves: the difference to the one that is nearest."""
+    reasons = []
+    for step in known:
+        found = []
+        if step.spec != spec:
+            found.append(f"the structure of the arguments: {step.spec} -> {spec}")
+        else:
+            for old, new in zip(step.staged.arguments, arguments, strict=True):
+                if old.key != new.key:
+                    found.append(f"{new.label}: {old} -> {new}")
+        before, now = ({s[0]: s[2] for s in x} for x in (step.statics, statics))
+        for key in before.keys() | now.keys():
+            if before.get(key) != now.get(key):
+                found.append(f"static {key}: {before.get(key)!r} -> {now.get(key)!r}")
+        reasons.append(found)
+    return f"{name} is traced again: {'; '.join(min(reasons, key=len))}"
+
+
+def log(topic: str, message: str) -> None:
+    """One line of TRACEJIT_LOG."""
+    print(f"[tracejit {topic}] {message}", file=sys.stderr)
+
+
+def jit(
+    f: Callable[..., Any] | None = None,
+    *,
+    static_argnames: Sequence[str] = (),
+    donate_argnames: Sequence[str] = (),
+    target: str = "cpu",
+) -> Any:
+    """Compiles f: traced once per structure, shapes and dtypes of its arguments, then native code.
+
+    static_argnames: parameters whose values are constants of the step; hashable.
+    donate_argnames: parameters whose arrays the results of the same type take over, in place.
+    target: "cpu", or "interpreter" (the traced graph, node by node in NumPy).
+    As `@jit` or `@jit(...)`. The result has `lower`, `cache_info` and `__wrapped__`.
+    """
+    if f is None:
+        return lambda g: Jitted(g, static_argnames, donate_argnames, target)
+    return Jitted(f, static_argnames, donate_argnames, target)
+
+
+def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
+    """make_graph(f)(*args): the graph that tracing f on these arguments gives."""
+
+    def trace(*args: Any, **keywords: Any) -> Graph:
+        wrapped = f.__wrapped__ if isinstance(f, Jitted) else f
+        token = Jitted(wrapped, (), (), "interpreter")
+        if isinstance(f, Jitted):
+            token.parameters = f.parameters
+        return token.lower(*args, **keywords).graph
+
+    return trace
+
+

@@ -1,0 +1,197 @@
+"""Sums, means, extrema and where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit.functions import axes_of, axis_of, checked_dtype, lift, traces
+from tracejit.ir import ops
+from tracejit.ir.graph import Node
+from tracejit.ir.types import BOOL, I64, ShapeError, is_float
+from tracejit.lowering import cast, emit, reduce
+from tracejit.promotion import float_dtype, sum_dtype, wide_dtype
+from tracejit.source import here
+from tracejit.tracer import Tracer
+
+Axis = Any  # None, an int, or a tuple of ints
+
+
+def _reduced(op: str, x: Tracer, node: Node, axis: Axis, keepdims: bool) -> Tracer:
+    return x.trace.wrap(reduce(op, node, axes_of(x, axis), keepdims))
+
+
+def _masked(x: Any, where: Any, neutral: Any) -> Any:
+    return x if where is True else np.where(where, x, neutral)
+
+
+@traces(np.sum)
+def sum(
+    a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, initial: Any = 0,
+    where: Any = True,
+) -> Any:  # fmt: skip
+    """Integers add up in 64 bits, as in NumPy."""
+    x = lift(_masked(a, where, 0))
+    total = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
+    out = _reduced("reduce_sum", x, cast(x.node, total), axis, keepdims)
+    return out if type(initial) in (int, float) and initial == 0 else out + initial
+
+
+@traces(np.prod)
+def prod(a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    x = lift(a)
+    total = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
+    return _reduced("reduce_prod", x, cast(x.node, total), axis, keepdims)
+
+
+def _count(x: Tracer, axis: Axis) -> int:
+    return int(np.prod([x.shape[d] for d in axes_of(x, axis)], dtype=np.int64))
+
+
+@traces(np.mean)
+def mean(
+    a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, where: Any = True
+) -> Any:
+    """Halves are summed in f32."""
+    x = lift(a)
+    if where is not True:
+        kept = np.broadcast_to(where, x.shape)
+        return sum(x, axis, keepdims=keepdims, where=where) / sum(kept, axis, keepdims=keepdims)
+    result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
+    total = _reduced("reduce_sum", x, cast(x.node, wide_dtype(result)), axis, keepdims)
+    node = total.node / ops.full_like(total.node, _count(x, axis))
+    return x.trace.wrap(cast(node, result))
+
+
+@traces(np.var)
+def var(
+    a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,
+    correction: Any = None,
+) -> Any:  # fmt: skip
+    """The mean square distance from the mean, over count - ddof."""
+    x = lift(a)
+    result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
+    wide = lift(np.astype(x, wide_dtype(result)))
+    centred = wide - mean(wide, axis, keepdims=True)
+    total = sum(centred * centred, axis, keepdims=keepdims)
+    left = _count(x, axis) - (ddof if correction is None else correction)
+    return np.astype(total / left if left > 0 else total * float("nan"), result)
+
+
+@traces(np.std)
+def std(
+    a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,
+    correction: Any = None,
+) -> Any:  # fmt: skip
+    return np.sqrt(var(a, axis, dtype, ddof, keepdims, correction))
+
+
+def _extreme(op: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
+    combine = np.maximum if op == "reduce_max" else np.minimum
+    if where is not True:
+        a = np.where(where, a, initial)
+    x = lift(a)
+    if initial is None or _count(x, axis):
+        out = _reduced(op, x, x.node, axis, keepdims)
+        return out if initial is None else combine(out, initial)
+    shape = np.empty(x.shape, bool).any(axis=axis, keepdims=keepdims).shape
+    return np.full_like(x, initial, shape=shape)
+
+
+@traces(np.max)
+def max(
+    a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    return _extreme("reduce_max", a, axis, keepdims, initial, where)
+
+
+@traces(np.min)
+def min(
+    a: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    return _extreme("reduce_min", a, axis, keepdims, initial, where)
+
+
+@traces(np.ptp)
+def ptp(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    return max(a, axis, keepdims) - min(a, axis, keepdims)
+
+
+def _truths(op: str, a: Any, axis: Axis, keepdims: bool) -> Any:
+    x = lift(a)
+    if _count(x, axis):
+        return _reduced(op, x, cast(x.node, BOOL), axis, keepdims)
+    # An empty `any` is False and an empty `all` True: their complements counted are zero.
+    found = sum(np.logical_not(x) if op == "reduce_min" else x, axis, keepdims=keepdims)
+    return found == 0 if op == "reduce_min" else found != 0
+
+
+@traces(np.any)
+def any(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    return _truths("reduce_max", a, axis, keepdims)
+
+
+@traces(np.all)
+def all(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    return _truths("reduce_min", a, axis, keepdims)
+
+
+@traces(np.count_nonzero)
+def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    return sum(np.not_equal(lift(a), 0), axis, keepdims=keepdims)
+
+
+def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Tracer:
+    """The least index at which x equals its extremum, or is nan."""
+    x = lift(a)
+    if axis is None:
+        flat = _arg(op, np.reshape(x, -1), 0, False)
+        return lift(np.reshape(flat, (1,) * x.ndim)) if keepdims else flat
+    d, node = axis_of(x.ndim, axis), x.node
+    size = x.shape[d]
+    if size == 0:
+        raise ShapeError(f"arg{op[-3:]}: {x.node.type} is empty along axis {d}{here()}")
+    best = ops.broadcast_to(reduce(op, node, (d,), keepdims=True), x.shape)
+    hit = emit("eq", node, best)
+    if is_float(x.dtype):
+        hit = emit("or", hit, emit("ne", node, node))
+    index = ops.iota(node.builder, x.shape, d, I64)
+    found = emit("select", hit, index, ops.full_like(index, size))
+    return x.trace.wrap(reduce("reduce_min", found, (d,), keepdims))
+
+
+@traces(np.argmax)
+def argmax(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    return _arg("reduce_max", a, axis, keepdims)
+
+
+@traces(np.argmin)
+def argmin(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    return _arg("reduce_min", a, axis, keepdims)
+
+
+@traces(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The 2-norm of vectors and the Frobenius norm; ord 1, 2 and inf of vectors."""
+    array = lift(x)
+    if not is_float(array.dtype):
+        array = lift(np.astype(array, float_dtype(array.dtype)))
+    vector = len(axes_of(array, axis)) == 1
+    if ord in (None, "fro") or (ord == 2 and vector):
+        return np.sqrt(sum(array * array, axis, keepdims=keepdims))
+    if ord == 1 and vector:
+        return sum(np.abs(array), axis, keepdims=keepdims)
+    if ord == float("inf") and vector:
+        return max(np.abs(array), axis, keepdims)
+    from tracejit.ufuncs import unsupported
+
+    raise unsupported(f"np.linalg.norm with ord={ord!r}")
+
+
+@traces(np.linalg.vector_norm)
+def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    if axis is None:
+        flat = norm(np.reshape(x, -1), ord)
+        return np.reshape(flat, (1,) * np.ndim(x)) if keepdims else flat
+    return norm(x, ord, axis, keepdims)

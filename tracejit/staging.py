@@ -1,0 +1,121 @@
+"""From a Python function and the types of its arguments to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracejit import tree
+from tracejit.arguments import Argument, input_name
+from tracejit.errors import UnsupportedError
+from tracejit.ir.graph import Array, Graph, Node
+from tracejit.source import here
+from tracejit.trace import Trace
+from tracejit.tracer import Tracer
+from tracejit.variable import Variable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Staged:
+    """A traced function.
+
+    graph.inputs are the array arguments, in order, then what was captured. graph.outputs are the
+    results, in the order of `out_spec`'s leaves, then the new contents of assigned Variables.
+    """
+
+    graph: Graph
+    arguments: tuple[Argument, ...]
+    captured: tuple[Array | Variable, ...]
+    out_spec: tree.Spec
+    results: int
+
+
+def stage(
+    f: Callable[..., Any],
+    name: str,
+    arguments: Sequence[Argument],
+    call: Callable[[Callable[..., Any], list[Tracer | Variable]], Any],
+    donated: frozenset[str] = frozenset(),
+) -> Staged:
+    """Runs f once on tracers of these types.
+
+    call(f, leaves) calls f with the leaves put back into the structure of its arguments.
+    donated: names of the parameters whose buffers results may take over.
+    """
+    trace = Trace(name)
+    with trace.active():
+        leaves: list[Tracer | Variable] = [
+            a.variable
+            if a.variable is not None
+            else trace.argument(input_name(a), a.type, weak=a.number in (int, float))
+            for a in arguments
+        ]
+        result = call(f, leaves)
+        outputs, out_spec = tree.flatten(result)
+        paths = tree.paths(result)
+        nodes = [_output(trace, v, p) for v, p in zip(outputs, paths, strict=True)]
+        assigned = [(v, c.now.node) for v, c in trace.cells.items() if c.assigned]
+    arrays = [a for a in arguments if a.variable is None]
+    owners = _match_donated(arrays, trace.inputs, nodes, paths, donated)
+    position = {id(c): i for i, c in enumerate(trace.captured, len(trace.inputs))}
+    graph = Graph(
+        name,
+        (*trace.inputs, *trace.captured_nodes),
+        (*nodes, *(node for _, node in assigned)),
+        (*owners, *(position[id(v)] for v, _ in assigned)),
+    )
+    return Staged(graph, tuple(arguments), tuple(trace.captured), out_spec, len(nodes))
+
+
+def _output(trace: Trace, value: Any, path: tuple[Any, ...]) -> Node:
+    is_array = isinstance(value, Tracer | Variable | np.ndarray | np.generic)
+    if not (is_array or type(value) in (bool, int, float) or hasattr(value, "__array__")):
+        raise UnsupportedError(
+            f"{trace.name}: result{tree.path_text(path)} is a {type(value).__name__}{here()};"
+            " a traced function returns arrays, numbers and None, in tuples, lists and dicts"
+        )
+    return trace.array(value).node
+
+
+def _match_donated(
+    arguments: Sequence[Argument],
+    inputs: Sequence[Node],
+    outputs: Sequence[Node],
+    paths: Sequence[tuple[Any, ...]],
+    donated: frozenset[str],
+) -> list[int | None]:
+    """For each output the donated argument whose place it takes.
+
+    A donated array goes to the first free result of its type that stands under the same keys, else
+    to the first free one of its type. A result that is itself an argument takes its own place only.
+    """
+    owners: list[int | None] = [None] * len(outputs)
+
+    def take(position: int, fits: Callable[[int], bool]) -> bool:
+        for i, node in enumerate(outputs):
+            if owners[i] is None and node.type == inputs[position].type and fits(i):
+                owners[i] = position
+                return True
+        return False
+
+    candidates = [
+        i for i, a in enumerate(arguments) if a.path[0] in donated and a.number is None
+    ]
+    passed_on = set(inputs)
+    waiting = [i for i in candidates if not take(i, lambda o, i=i: outputs[o] is inputs[i])]
+    without_place = []
+    for i in waiting:
+        keys = arguments[i].path[1:]
+
+        def same_keys(o: int, keys: tuple[Any, ...] = keys) -> bool:
+            ends = paths[o][len(paths[o]) - len(keys) :] == keys
+            return ends and outputs[o] not in passed_on
+
+        if not keys or not take(i, same_keys):
+            without_place.append(i)
+    for i in without_place:
+        take(i, lambda o: outputs[o] not in passed_on)
+    return owners

@@ -1,0 +1,202 @@
+"""`Tracer`: a traced array. NumPy's methods, NumPy's rules, a node of the graph inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tracejit.concrete import concretization_error
+from tracejit.errors import UnsupportedError
+from tracejit.ir.graph import Array, Node
+from tracejit.ir.types import DType, Shape
+from tracejit.operators import ArrayOperators
+from tracejit.promotion import Kind
+from tracejit.source import here
+from tracejit.trace import EagerTrace, Trace
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """An array method that is the NumPy function of that name."""
+    function = getattr(np, name)
+
+    def method(self: Tracer, *args: Any, **keywords: Any) -> Any:
+        from tracejit.functions import call
+
+        return call(function, (self, *args), keywords)
+
+    method.__name__ = name
+    return method
+
+
+class Tracer(ArrayOperators):
+    """An array of known shape and dtype whose value may only be known when the step runs.
+
+    weak: it stands for a Python number, which takes the dtype of what it meets.
+    """
+
+    __slots__ = ("node", "trace", "weak")
+
+    def __init__(self, node: Node, trace: Trace, weak: bool = False) -> None:
+        self.node = node
+        self.trace = trace
+        self.weak = weak
+
+    __hash__ = None  # type: ignore[assignment]  # as for ndarray: == compares elements
+
+    @property
+    def shape(self) -> Shape:
+        return self.node.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.node.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.node.type.shape)
+
+    @property
+    def size(self) -> int:
+        return self.node.type.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.node.type.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def kind(self) -> Kind:
+        """What dtype promotion asks of an operand."""
+        if not self.weak:
+            return self.node.type.dtype
+        return float if self.node.type.dtype.kind == "f" else int
+
+    @property
+    def T(self) -> Tracer:
+        return self.transpose()
+
+    @property
+    def mT(self) -> Any:
+        return np.matrix_transpose(self)
+
+    @property
+    def real(self) -> Tracer:
+        return self
+
+    @property
+    def flat(self) -> Any:
+        return iter(self.ravel())
+
+    sum, mean, prod = _method("sum"), _method("mean"), _method("prod")
+    max, min = _method("max"), _method("min")
+    std, var = _method("std"), _method("var")
+    any, all = _method("any"), _method("all")
+    argmax, argmin = _method("argmax"), _method("argmin")
+    dot, clip, round = _method("dot"), _method("clip"), _method("round")
+    ravel, squeeze, swapaxes = _method("ravel"), _method("squeeze"), _method("swapaxes")
+    repeat, take = _method("repeat"), _method("take")
+    diagonal, trace_ = _method("diagonal"), _method("trace")
+    cumsum, cumprod, argsort = _method("cumsum"), _method("cumprod"), _method("argsort")
+    nonzero, searchsorted = _method("nonzero"), _method("searchsorted")
+    copy, conj, conjugate = _method("copy"), _method("positive"), _method("positive")
+
+    def flatten(self) -> Any:
+        return self.ravel()
+
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
+        sizes = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, sizes, **({} if order == "C" else {"order": order}))
+
+    def transpose(self, *axes: Any) -> Any:
+        if not axes or axes == (None,):
+            return np.transpose(self)
+        return np.transpose(self, axes[0] if len(axes) == 1 else axes)
+
+    def astype(self, dtype: Any, **_: Any) -> Any:
+        return np.astype(self, dtype)
+
+    def item(self, *index: int) -> Any:
+        return self._known("item").item(*index)
+
+    def tolist(self) -> Any:
+        return self._known("tolist").tolist()
+
+    def block_until_ready(self) -> Tracer:
+        return self
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"len() of unsized object{here()}")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError(f"iteration over a 0-d array{here()}")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __getitem__(self, index: Any) -> Any:
+        from tracejit.indexing import getitem
+
+        return getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise UnsupportedError(
+            f"item assignment: a traced {self.node.type} cannot be changed in place{here()}; build"
+            " a new array with np.where(mask, value, x), np.concatenate or np.stack"
+        )
+
+    def _known(self, wanted: str) -> Array:
+        """The value, which a define-by-run trace has; else raises ConcretizationError."""
+        if isinstance(self.trace, EagerTrace):
+            return self.trace.value(self)
+        raise concretization_error(self.node, wanted)
+
+    def __bool__(self) -> bool:
+        return bool(self._known("bool"))
+
+    def __float__(self) -> float:
+        return float(self._known("float"))
+
+    def __int__(self) -> int:
+        return int(self._known("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._known("complex"))
+
+    def __index__(self) -> int:
+        return self._known("index").item().__index__()
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return np.round(self, digits or 0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self._known("array"), dtype=dtype)
+
+    def __copy__(self) -> Tracer:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self
+
+    def __format__(self, spec: str) -> str:
+        if isinstance(self.trace, EagerTrace):
+            return format(self._known("format").item() if not self.shape else str(self), spec)
+        if spec:
+            raise concretization_error(self.node, "format")
+        return repr(self)
+
+    def __repr__(self) -> str:
+        kind = str(self.node.type) + (", weak" if self.weak else "")
+        if isinstance(self.trace, EagerTrace):
+            return f"Tracer({self.trace.value(self)!r})"
+        return f"Tracer<{kind}>"
+
+    def __str__(self) -> str:
+        return str(self._known("str")) if isinstance(self.trace, EagerTrace) else repr(self)
+
+
