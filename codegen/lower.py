@@ -1,0 +1,392 @@
+"""Lowering: a fused group becomes loop nests over flat buffers, one `Let` for each node."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tracejit.codegen.nest import (
+    Acc,
+    Arg,
+    Buffer,
+    Const,
+    Fold,
+    For,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Offset,
+    Stmt,
+    Store,
+)
+from tracejit.ir.affine import (
+    MOVEMENT,
+    ZERO,
+    Affine,
+    Index,
+    axis_index,
+    linear,
+    operand_index,
+    strides,
+)
+from tracejit.ir.fusion import Group
+from tracejit.ir.graph import Node
+from tracejit.ir.types import BF16, BOOL, F16, F32, I32, I64, U32, U64, DType, is_integer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lowered:
+    """A kernel and, for each buffer that is not scratch, the node whose value it holds."""
+
+    kernel: Kernel
+    nodes: tuple[Node, ...]
+
+
+def lower(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
+    """The kernels of a group, one but for `pad`, whose fill and copy must not overlap.
+
+    stored: every node that lies in memory as a whole: inputs and the outputs of all groups.
+    """
+    from tracejit.codegen.lower_row import lower_row
+
+    root = next(iter(group.at))
+    if root.op == "pad":
+        return _lower_pad(group, stored, name)
+    nest = Nest(group, stored)
+    match group.kind:
+        case "map":
+            body = _lower_map(nest)
+        case "row":
+            body = lower_row(nest)
+        case "contraction":
+            body = _lower_contraction(nest)
+        case "assemble":
+            body = _lower_concatenate(nest)
+        case _:
+            body = _lower_scatter(nest)
+    return [nest.finished(name, body)]
+
+
+class Nest:
+    """What the lowering of one group has so far: buffers, names, and the block being filled."""
+
+    def __init__(self, group: Group, stored: Collection[Node]) -> None:
+        self.group = group
+        self.stored = stored
+        free = [a for a, _ in group.axes if a not in group.reduced]
+        rename = {a: axis_index(f"i{n}") for n, a in enumerate(free)}
+        rename |= {a: axis_index(f"r{n}") for n, a in enumerate(group.reduced)}
+        self.extents = {rename[a].axes()[0]: n for a, n in group.axes}
+        self.free = [rename[a].axes()[0] for a in free]
+        self.reduced = [rename[a].axes()[0] for a in group.reduced]
+        self.at: dict[Node, Index] = {
+            n: tuple(i.substitute(rename) for i in index) for n, index in group.at.items()
+        }
+        self.operand_at: dict[Node, Index] = {
+            n: tuple(i.substitute(rename) for i in index) for n, index in group.operand_at.items()
+        }
+        self.values: dict[Node, Arg] = {}
+        self.body: list[Stmt] = []
+        self._buffers: dict[Node, Buffer] = {}
+        self._scratch: list[Buffer] = []
+        self._count = 0
+        self._loads: dict[object, str] = {}
+        self.loc: str | None = None
+
+    # Names and buffers
+
+    def name(self) -> str:
+        self._count += 1
+        return f"v{self._count - 1}"
+
+    def buffer(self, node: Node, role: str = "in") -> str:
+        known = self._buffers.get(node)
+        if known is None:
+            known = Buffer(f"b{len(self._buffers)}", node.dtype, node.type.size, role)
+        elif role != known.role:
+            known = Buffer(known.name, known.dtype, known.size, "inout")
+        self._buffers[node] = known
+        return known.name
+
+    def scratch(self, dtype: DType, size: int) -> str:
+        self._scratch.append(Buffer(f"s{len(self._scratch)}", dtype, size, "scratch"))
+        return self._scratch[-1].name
+
+    def finished(self, name: str, body: list[Stmt]) -> Lowered:
+        buffers = (*self._buffers.values(), *self._scratch)
+        kernel = Kernel(name, self.group.kind, buffers, tuple(body))
+        return Lowered(kernel, tuple(self._buffers))
+
+    def block(self) -> list[Stmt]:
+        """Starts a new block and returns it; loads of other blocks are not seen in it."""
+        self.body = []
+        self._loads = {}
+        return self.body
+
+    # Values
+
+    def let(self, dtype: DType, op: str, *args: Arg) -> str:
+        name = self.name()
+        self.body.append(Let(name, dtype, op, args, self.loc))
+        return name
+
+    def load(self, buffer: str, dtype: DType, index: Offset) -> str:
+        key = (buffer, index)
+        if key not in self._loads:
+            name = self._loads[key] = self.name()
+            self.body.append(Load(name, dtype, buffer, index, self.loc))
+        return self._loads[key]
+
+    def store(self, node: Node, value: Arg) -> None:
+        index = Offset(linear(self.at[node], node.shape))
+        self.body.append(Store(self.buffer(node, "out"), index, value, _loc(node)))
+
+    def read(self, node: Node, index: Index) -> Arg:
+        """The value of `node` at `index`: of a member, from a buffer, or by an index map."""
+        while True:
+            if node in self.at and node in self.values and self.at[node] == index:
+                return self.values[node]
+            if node in self.at and node.op in MOVEMENT and self.at[node] == index:
+                pass
+            elif node in self.stored:
+                return self._load_at(node, linear(index, node.shape))
+            if node.op == "full":
+                value = node.scalar()
+                assert value is not None
+                return Const(value, node.dtype)
+            if node.op == "iota":
+                return self._iota(node, index)
+            assert node.op in MOVEMENT, f"{node.op} is neither a member nor stored"
+            operand = node.inputs[0]
+            if node.op == "reshape" and operand in self.stored and operand not in self.values:
+                return self._load_at(operand, linear(index, node.shape))
+            if operand.op == "full":
+                node = operand
+                continue
+            moved = operand_index(node, index, self.extents)
+            assert moved is not None, "fusion folds only affine movement"
+            node, index = operand, moved
+
+    def _load_at(self, node: Node, offset: Affine) -> Arg:
+        return self.load(self.buffer(node), node.dtype, Offset(offset))
+
+    def _iota(self, node: Node, index: Index) -> Arg:
+        axis = node.attrs["axis"]
+        assert isinstance(axis, int)
+        name = self.name()
+        wide = node.dtype.itemsize == 8
+        dtype = node.dtype if is_integer(node.dtype) else (I64 if wide else I32)
+        self.body.append(IndexValue(name, dtype, index[axis], self.loc))
+        return name if dtype == node.dtype else self.let(node.dtype, "cast", name)
+
+    def compute(self, node: Node) -> Arg:
+        """Emits one member; its operands are read at its own index."""
+        self.loc = _loc(node)
+        index = self.at[node]
+        if node.op == "gather_rows":
+            return self._gather(node, index)
+        if node.op == "random_bits":
+            return self._random(node, index)
+        if node.op in MOVEMENT or node.op in ("full", "iota"):
+            return self.read(node, index)
+        args = [self.read(operand, index) for operand in node.inputs]
+        return self.let(node.dtype, node.op, *args)
+
+    def row_number(self, rows: Arg, dtype: DType, count: int) -> str:
+        """A row index as an i64 inside [0, count): negative ones count from the end."""
+        row = self.let(I64, "cast", rows) if dtype != I64 else rows
+        below = self.let(BOOL, "lt", row, Const(0, I64))
+        wrapped = self.let(I64, "add", row, Const(count, I64))
+        row = self.let(I64, "select", below, wrapped, row)
+        row = self.let(I64, "maximum", row, Const(0, I64))
+        return self.let(I64, "minimum", row, Const(count - 1, I64))
+
+    def _gather(self, node: Node, index: Index) -> Arg:
+        table, rows = node.inputs
+        cut = rows.ndim
+        row = self.row_number(self.read(rows, index[:cut]), rows.dtype, table.shape[0])
+        within = linear(index[cut:], table.shape[1:])
+        stride = strides((*table.shape, 1))[0]
+        return self.load(self.buffer(table), table.dtype, Offset(within, ((row, stride),)))
+
+    def _random(self, node: Node, index: Index) -> Arg:
+        """Element n of the stream is word n % 4 of Philox block n // 4."""
+        key = node.inputs[0]
+        first, second = (self.read(key, (Affine((), word),)) for word in (0, 1))
+        flat = self.name()
+        self.body.append(IndexValue(flat, U64, linear(index, node.shape), self.loc))
+        block = self.let(U64, "shift_right", flat, Const(2, U64))
+        low = self.let(U32, "cast", block)
+        high = self.let(U32, "cast", self.let(U64, "shift_right", block, Const(32, U64)))
+        word = self.let(U32, "cast", self.let(U64, "and", flat, Const(3, U64)))
+        return self.let(U32, "random_word", first, second, low, high, word)
+
+    # Loops
+
+    def loop(self, axis: str, parallel: bool = False) -> Loop:
+        return Loop(axis, self.extents[axis], parallel)
+
+    def parallel(self, body: list[Stmt]) -> list[Stmt]:
+        """`body` inside the free axes."""
+        for axis in reversed(self.free):
+            body = [For(self.loop(axis, parallel=True), tuple(body))]
+        return body
+
+
+def _loc(node: Node) -> str | None:
+    return str(node.loc) if node.loc is not None else None
+
+
+def _lower_map(nest: Nest) -> list[Stmt]:
+    block = nest.block()
+    for node in nest.at:
+        nest.values[node] = nest.compute(node)
+    for node in nest.group.outputs:
+        nest.store(node, nest.values[node])
+    return nest.parallel(block)
+
+
+def _lower_contraction(nest: Nest) -> list[Stmt]:
+    dot = next(n for n in nest.at if n.op == "dot_general")
+    nest.loc = _loc(dot)
+    inner = nest.block()
+    wide = F32 if dot.dtype in (F16, BF16) else dot.dtype
+    args = []
+    for operand, index in zip(dot.inputs, _operand_indices(nest, dot), strict=True):
+        arg = nest.read(operand, index)
+        args.append(arg if wide == dot.dtype else nest.let(wide, "cast", arg))
+    if dot.dtype == BOOL:
+        acc = Acc(nest.name(), BOOL, "or", (nest.let(BOOL, "and", *args),))
+    else:
+        acc = Acc(nest.name(), wide, "fma", tuple(args))
+    loops = tuple(nest.loop(axis) for axis in nest.reduced)
+    outer = nest.block()
+    outer.append(Fold(loops, tuple(inner), (acc,), _loc(dot)))
+    nest.values[dot] = acc.name if wide == dot.dtype else nest.let(dot.dtype, "cast", acc.name)
+    for node in nest.at:
+        if node is not dot:
+            nest.values[node] = nest.compute(node)
+    for node in nest.group.outputs:
+        nest.store(node, nest.values[node])
+    return nest.parallel(outer)
+
+
+def _operand_indices(nest: Nest, dot: Node) -> tuple[Index, Index]:
+    """Where both operands of a dot_general are read: batch and free from the output, then k."""
+    out = nest.at[dot]
+    contract, batch = _pairs(dot, "contract"), _pairs(dot, "batch")
+    shared = len(batch[0])
+    lhs, rhs = dot.inputs
+    free = [lhs.ndim - shared - len(contract[0]), rhs.ndim - shared - len(contract[1])]
+    starts = [shared, shared + free[0]]
+    found: list[Index] = []
+    for side, operand in enumerate((lhs, rhs)):
+        where: dict[int, Affine] = dict(zip(batch[side], out[:shared], strict=True))
+        ks = [axis_index(r) for r in nest.reduced]
+        where |= dict(zip(contract[side], ks, strict=True))
+        rest = iter(out[starts[side] : starts[side] + free[side]])
+        for d in range(operand.ndim):
+            if d not in where:
+                where[d] = next(rest)
+        found.append(tuple(where[d] for d in range(operand.ndim)))
+    return found[0], found[1]
+
+
+def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    value = dot.attrs[attr]
+    assert isinstance(value, tuple)
+    lhs, rhs = (tuple(i for i in side if isinstance(i, int)) for side in value
+                if isinstance(side, tuple))
+    return lhs, rhs
+
+
+def _side_nest(nest: Nest, shape: tuple[int, ...], prefix: str) -> tuple[list[Loop], Index]:
+    """Fresh parallel loops over `shape` and the index they form."""
+    names = [f"{prefix}{d}" for d in range(len(shape))]
+    nest.extents.update(zip(names, shape, strict=True))
+    loops = [Loop(n, s, parallel=True) for n, s in zip(names, shape, strict=True) if s != 1]
+    index = tuple(ZERO if s == 1 else axis_index(n) for n, s in zip(names, shape, strict=True))
+    return loops, index
+
+
+def _wrap(loops: list[Loop], body: list[Stmt]) -> list[Stmt]:
+    for loop in reversed(loops):
+        body = [For(loop, tuple(body))]
+    return body
+
+
+def _lower_concatenate(nest: Nest) -> list[Stmt]:
+    (node,) = nest.at
+    axis = node.attrs["axis"]
+    assert isinstance(axis, int)
+    nest.loc = _loc(node)
+    nests: list[Stmt] = []
+    start = 0
+    for n, part in enumerate(node.inputs):
+        loops, index = _side_nest(nest, part.shape, f"p{n}_")
+        block = nest.block()
+        value = nest.read(part, index)
+        there = tuple(i + start if d == axis else i for d, i in enumerate(index))
+        offset = Offset(linear(there, node.shape))
+        block.append(Store(nest.buffer(node, "out"), offset, value, nest.loc))
+        nests += _wrap(loops, block)
+        start += part.shape[axis]
+    return nests
+
+
+def _lower_pad(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
+    """Fills the whole output with the pad value, then stores the operand inside it."""
+    (node,) = group.at
+    operand = node.inputs[0]
+    value = node.attrs["value"]
+    assert isinstance(value, bool | int | float)
+    fill = Nest(group, stored)
+    fill.loc = _loc(node)
+    fill.block()
+    fill.store(node, Const(value, node.dtype))
+    kernels = [fill.finished(name, fill.parallel(fill.body))]
+    copy = Nest(group, stored)
+    copy.loc = _loc(node)
+    loops, index = _side_nest(copy, operand.shape, "p")
+    block = copy.block()
+    low, interior = node.ints("low"), node.ints("interior")
+    there = tuple(i * (g + 1) + b for i, b, g in zip(index, low, interior, strict=True))
+    read = copy.read(operand, index)
+    offset = Offset(linear(there, node.shape))
+    block.append(Store(copy.buffer(node, "inout"), offset, read, copy.loc))
+    kernels.append(copy.finished(f"{name}b", _wrap(loops, block)))
+    return kernels
+
+
+def _lower_scatter(nest: Nest) -> list[Stmt]:
+    """Each column is cleared and then added to row by row, in index order, by one thread."""
+    (node,) = nest.at
+    rows, updates = node.inputs
+    nest.loc = _loc(node)
+    rest = node.shape[1:]
+    columns, inside = _side_nest(nest, rest, "c")
+    stride = strides((*node.shape, 1))[0]
+    clear, row = nest.block(), _side_nest(nest, node.shape[:1], "z")
+    zero = Const(False if node.dtype == BOOL else 0, node.dtype)
+    offset = Offset(linear((*row[1], *inside), node.shape))
+    clear.append(Store(nest.buffer(node, "out"), offset, zero, nest.loc))
+    add, over = nest.block(), _side_nest(nest, rows.shape, "n")
+    number = nest.row_number(nest.read(rows, over[1]), rows.dtype, node.shape[0])
+    update = nest.read(updates, (*over[1], *inside))
+    target = Offset(linear(inside, rest), ((number, stride),))
+    before = nest.load(nest.buffer(node, "out"), node.dtype, target)
+    after = nest.let(node.dtype, "or" if node.dtype == BOOL else "add", before, update)
+    add.append(Store(nest.buffer(node, "out"), target, after, nest.loc))
+    body = _wrap(_serial(row[0]), clear) + _wrap(_serial(over[0]), add)
+    return _wrap(columns, body)
+
+
+def _serial(loops: list[Loop]) -> list[Loop]:
+    return [Loop(loop.axis, loop.extent) for loop in loops]
+
+
+def free_of(index: Index, axes: Collection[str]) -> bool:
+    """Whether no axis of `axes` occurs in `index`."""
+    return not any(axis in axes for i in index for axis in i.axes())

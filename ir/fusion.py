@@ -1,0 +1,489 @@
+"""Fusion: the nodes of a graph gathered into groups, each of which becomes one kernel.
+
+A group is a loop space and the index at which each member is computed in it. A node joins the
+group of an operand when it is computed at the same index there, so the value stays in a register.
+Movement nodes, constants and iotas belong to no group: they are index maps, folded into the reader.
+
+    map          elementwise work over one space
+    row          reductions over `reduced` axes, with their producers and consumers while the
+                 other (parallel) axes agree: a softmax or a loss, forward and backward, is one
+    contraction  one dot_general and the elementwise work on its result, done in registers
+    assemble     concatenate, pad: parts stored side by side
+    scatter      scatter_add_rows
+
+One walk in topological order places every node; groups that meet in a node are merged where no
+path through a third group makes that a cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import prod
+
+from tracejit.ir.affine import (
+    MOVEMENT,
+    ZERO,
+    Index,
+    axis_index,
+    linear,
+    operand_index,
+    split,
+)
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
+from tracejit.ir.types import Shape
+
+REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
+VIRTUAL = MOVEMENT | {"full", "iota"}
+
+# Members of one group: beyond this, values of an unrolled body no longer fit the registers of any
+# CPU and compile time grows faster than what another saved pass over memory brings.
+MAX_MEMBERS = 96
+# A row kernel goes over its rows several times. With fewer rows than this there is nothing to share
+# among threads, so long rows are better left to a kernel of their own after the reduction.
+MIN_ROWS = 4
+SHORT_ROW = 16384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """One kernel to be: a loop space, its members, and which of them are stored.
+
+    axes: (name, extent) in loop order. at: the index of each member, in topological order.
+    reduced: the axes folded by a row group, or contracted by a contraction.
+    operand_at: for each reduction the index at which it reads its operand.
+    """
+
+    kind: str
+    axes: tuple[tuple[str, int], ...]
+    reduced: tuple[str, ...]
+    at: Mapping[Node, Index]
+    operand_at: Mapping[Node, Index]
+    outputs: tuple[Node, ...]
+
+    @property
+    def extents(self) -> dict[str, int]:
+        return dict(self.axes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """A graph and its groups, in an order in which they can run."""
+
+    graph: Graph
+    groups: tuple[Group, ...]
+
+    def __str__(self) -> str:
+        from tracejit.ir.text import print_fused
+
+        return print_fused(self)
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """A group while it grows.
+
+    full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
+    some index of this group, movement nodes included. first, last: positions of its members.
+    """
+
+    kind: str
+    extents: dict[str, int] = field(default_factory=dict)
+    at: dict[Node, Index] = field(default_factory=dict)
+    placed: dict[Node, Index] = field(default_factory=dict)
+    operand_at: dict[Node, Index] = field(default_factory=dict)
+    reduced: tuple[str, ...] = ()
+    full: tuple[Shape, Index] | None = None
+    deps: set[_Draft] = field(default_factory=set)
+    users: set[_Draft] = field(default_factory=set)
+    first: int = 0
+    last: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """False once merged into another group."""
+        return bool(self.at)
+
+    def needs(self, other: _Draft) -> None:
+        if other is not self:
+            self.deps.add(other)
+            other.users.add(self)
+
+    def depends_on(self, other: _Draft, direct: bool = True) -> bool:
+        """Whether this group needs `other` to have run; `direct=False`: by way of a third group."""
+        stack = [d for d in self.deps if d is not other]
+        if direct and other in self.deps:
+            return True
+        seen = set(stack)
+        while stack:
+            group = stack.pop()
+            if other in group.deps:
+                return True
+            fresh = [d for d in group.deps if d not in seen and d.last > other.first]
+            seen.update(fresh)
+            stack.extend(fresh)
+        return False
+
+    def varies(self, index: Index) -> bool:
+        """Whether a value at `index` changes along the reduced axes."""
+        return any(axis in self.reduced for i in index for axis in i.axes())
+
+
+def fuse(graph: Graph) -> Fused:
+    """Groups the nodes of `graph`. Every value that outlives its group is stored exactly once."""
+    graph = _distinct_outputs(graph)
+    fuser = _Fuser(graph)
+    for position, node in enumerate(graph.nodes()):
+        fuser.position[node] = position
+        fuser.place(node)
+    for node in graph.outputs:
+        if node.op in VIRTUAL and node not in fuser.group_of:
+            fuser.copy(node)
+    return Fused(graph, tuple(_ordered(fuser, graph)))
+
+
+def _distinct_outputs(graph: Graph) -> Graph:
+    """Gives each output a node of its own: a copy of an input or of an earlier output.
+
+    An input that is donated to its own output stays: there is nothing to do for it.
+    """
+
+    def keep(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        return builder.emit(node.prim, *inputs, **node.attrs)
+
+    if not _needs_copies(graph):
+        return graph
+    graph = rebuild(graph, keep)
+    outputs: list[Node] = []
+    for node, donor in zip(graph.outputs, graph.donated, strict=True):
+        own = donor is not None and graph.inputs[donor] is node
+        while node in outputs or (node.op == "input" and not own):
+            node = node.builder.emit(PRIMITIVES["reshape"], node, shape=node.shape)
+        outputs.append(node)
+    return Graph(graph.name, graph.inputs, tuple(outputs), graph.donated)
+
+
+def _needs_copies(graph: Graph) -> bool:
+    inputs = any(node.op == "input" for node in graph.outputs)
+    return inputs or len(set(graph.outputs)) < len(graph.outputs)
+
+
+class _Fuser:
+    def __init__(self, graph: Graph) -> None:
+        self.position: dict[Node, int] = {}
+        self.group_of: dict[Node, _Draft] = {}
+        self.view_of: dict[Node, _Draft] = {}
+        self.rows: dict[tuple[Shape, tuple[int, ...]], list[_Draft]] = {}
+        self._axes = 0
+
+    # One node
+
+    def place(self, node: Node) -> None:
+        if node.op in MOVEMENT:
+            self._place_movement(node)
+        elif node.op in ("input", "full", "iota"):
+            return
+        elif node.op in REDUCTIONS:
+            self._place_reduction(node)
+        elif node.prim.elementwise:
+            self._place_elementwise(node)
+        elif node.op == "dot_general":
+            self._place_contraction(node)
+        else:
+            kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble", "pad": "assemble"}
+            self._start(kinds.get(node.op, "map"), node)
+
+    def _place_movement(self, node: Node) -> None:
+        operand = node.inputs[0]
+        if node.op == "reshape" and not self._stored(operand) and not self._folds(node):
+            self.copy(operand)
+        where = self._placed(operand)
+        if where is None:
+            return
+        draft, index = where
+        if node.op == "transpose":
+            self._see(draft, node, tuple(index[p] for p in node.ints("perm")))
+        elif node.op == "reshape":
+            moved = split(linear(index, operand.shape), node.shape, draft.extents)
+            if moved is not None:
+                self._see(draft, node, moved)
+
+    def _placed(self, node: Node) -> tuple[_Draft, Index] | None:
+        draft = self.view_of.get(node)
+        return None if draft is None else (draft, draft.placed[node])
+
+    def _see(self, draft: _Draft, node: Node, index: Index) -> None:
+        draft.placed[node] = index
+        self.view_of[node] = draft
+
+    def _place_elementwise(self, node: Node) -> None:
+        candidates = [(d, i) for d, i in self._candidates(node) if self._fits(node, d, i)]
+        if not candidates:
+            self._start("map", node)
+            return
+        # A reduction or contraction cannot move into another group, a map can: join the former,
+        # and of several the last one.
+        draft, index = max(candidates, key=lambda c: (c[0].kind != "map", c[0].last))
+        self._join(draft, node, index)
+        for other, other_index in candidates:
+            if other is not draft and other.kind == "map" and other.alive:
+                self._merge(other, other_index, draft, index)
+
+    def _candidates(self, node: Node) -> list[tuple[_Draft, Index]]:
+        found: dict[_Draft, Index] = {}
+        for operand in node.inputs:
+            where = self._placed(operand)
+            if where is not None:
+                found.setdefault(*where)
+        for operand in node.inputs:
+            source = operand
+            while source.op in MOVEMENT and source not in self.group_of:
+                source = source.inputs[0]
+            row = self.group_of.get(source)
+            if row is not None and row.full is not None and row.full[0] == node.shape:
+                found.setdefault(row, row.full[1])
+        return list(found.items())
+
+    def _fits(self, node: Node, draft: _Draft, index: Index) -> bool:
+        """Whether `node` can be computed at `index` in `draft`. It cannot if
+
+        - the group is full, or is one that stores its parts in its own way;
+        - it reads a member at another index, or something that needs this group's results;
+        - it expands a reduction again that is not over trailing axes, or over few long rows.
+        """
+        if len(draft.at) >= MAX_MEMBERS or draft.kind in ("assemble", "scatter"):
+            return False
+        sources = [self._source(operand, index, draft) for operand in node.inputs]
+        if any(source is False for source in sources):
+            return False
+        for source in sources:
+            if isinstance(source, _Draft) and source.depends_on(draft):
+                return False
+        return not self._reexpands(node, draft, index) or _rows_stay_local(draft)
+
+    def _reexpands(self, node: Node, draft: _Draft, index: Index) -> bool:
+        if draft.kind != "row" or not draft.varies(index):
+            return False
+        return any(
+            source in draft.at and not draft.varies(draft.at[source])
+            for source in map(_through_movement, node.inputs)
+        )
+
+    def _source(self, node: Node, index: Index, draft: _Draft) -> _Draft | bool:
+        """Where the value of `node` at `index` comes from, seen from `draft`.
+
+        Another group; True for itself, an input or a constant; False where it cannot be had.
+        """
+        while True:
+            if node in draft.at:
+                return draft.at[node] == index
+            if node in self.group_of:
+                return self.group_of[node]
+            if node.op not in MOVEMENT:
+                return True
+            operand = node.inputs[0]
+            if node.op == "reshape" and operand not in draft.at and self._stored(operand):
+                return self.group_of.get(operand, True)
+            moved = operand_index(node, index, draft.extents)
+            if moved is None:
+                return False
+            node, index = operand, moved
+
+    def _place_reduction(self, node: Node) -> None:
+        operand, axes = node.inputs[0], node.ints("axes")
+        where = self._placed(operand)
+        if where is not None and self._reduces(where[0], operand, where[1], axes):
+            self._fold(where[0], node, where[1])
+            return
+        for draft in self.rows.get((operand.shape, axes), ()):
+            if draft.full is not None and self._shares(draft, operand):
+                self._fold(draft, node, draft.full[1])
+                return
+        draft = _Draft("row")
+        index = self._fresh_index(draft, operand.shape)
+        self._make_row(draft, operand, index, axes)
+        self._fold(draft, node, index)
+
+    def _fold(self, draft: _Draft, node: Node, index: Index) -> None:
+        """Joins a reduction that reads its operand at `index`."""
+        draft.operand_at[node] = index
+        self._join(draft, node, _without(index, node.ints("axes")))
+
+    def _reduces(
+        self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]
+    ) -> bool:
+        """Whether `draft` can fold `operand` over `axes`; a map group becomes a row group."""
+        names = _bare(index)
+        if names is None or set(names) - {""} != set(draft.extents):
+            return False
+        if len(draft.at) >= MAX_MEMBERS:
+            return False
+        if draft.kind == "row":
+            return {names[d] for d in axes} - {""} == set(draft.reduced)
+        if draft.kind != "map":
+            return False
+        self._make_row(draft, operand, index, axes)
+        return True
+
+    def _make_row(
+        self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]
+    ) -> None:
+        draft.kind = "row"
+        draft.reduced = tuple(index[d].axes()[0] for d in axes if index[d] != ZERO)
+        draft.full = (operand.shape, index)
+        self.rows.setdefault((operand.shape, axes), []).append(draft)
+
+    def _shares(self, draft: _Draft, operand: Node) -> bool:
+        """Whether a row group over the same space reads `operand` too, and may read it again."""
+        source = _through_movement(operand)
+        reads = (_through_movement(i) for member in draft.at for i in member.inputs)
+        if source.op in VIRTUAL or source not in set(reads) or len(draft.at) >= MAX_MEMBERS:
+            return False
+        assert draft.full is not None
+        found = self._source(operand, draft.full[1], draft)
+        return found is True or (isinstance(found, _Draft) and not found.depends_on(draft))
+
+    def _place_contraction(self, node: Node) -> None:
+        draft = self._start("contraction", node)
+        lhs, contract = node.inputs[0], node.attrs["contract"]
+        assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
+        sizes = tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
+        draft.reduced = tuple(self._fresh_axis(draft, size) for size in sizes)
+
+    # Groups
+
+    def _fresh_axis(self, draft: _Draft, size: int) -> str:
+        name = f"a{self._axes}"
+        self._axes += 1
+        draft.extents[name] = size
+        return name
+
+    def _fresh_index(self, draft: _Draft, shape: Shape) -> Index:
+        return tuple(
+            ZERO if size == 1 else axis_index(self._fresh_axis(draft, size)) for size in shape
+        )
+
+    def _start(self, kind: str, node: Node) -> _Draft:
+        draft = _Draft(kind)
+        if node.op == "gather_rows" and not self._stored(node.inputs[0]):
+            self.copy(node.inputs[0])
+        self._join(draft, node, self._fresh_index(draft, node.shape))
+        return draft
+
+    def copy(self, node: Node) -> None:
+        """Stores a movement node or a constant, because someone needs it in memory."""
+        if node not in self.group_of:
+            self.position.setdefault(node, len(self.position))
+            self._start("map", node)
+
+    def _join(self, draft: _Draft, node: Node, index: Index) -> None:
+        place = self.position[node]
+        draft.first = min(draft.first, place) if draft.at else place
+        draft.last = max(draft.last, place)
+        for operand in node.inputs:
+            source = _through_movement(operand, self.group_of)
+            group = self.group_of.get(source)
+            if group is not None:
+                draft.needs(group)
+        draft.at[node] = index
+        self.group_of[node] = draft
+        self._see(draft, node, index)
+
+    def _merge(self, small: _Draft, at_small: Index, big: _Draft, at_big: Index) -> None:
+        """Moves a map group into the group that reads it at the matching index, where legal."""
+        if len(small.at) + len(big.at) > MAX_MEMBERS:
+            return
+        names = _bare(at_small)
+        if names is None or set(names) - {""} != set(small.extents):
+            return
+        if big.depends_on(small, direct=False) or small.depends_on(big):
+            return
+        where = {name: index for name, index in zip(names, at_big, strict=True) if name}
+        for node, index in small.placed.items():
+            self._see(big, node, tuple(i.substitute(where) for i in index))
+        for node in small.at:
+            big.at[node] = big.placed[node]
+            self.group_of[node] = big
+        big.at = dict(sorted(big.at.items(), key=lambda item: self.position[item[0]]))
+        big.first, big.last = min(small.first, big.first), max(small.last, big.last)
+        for draft in small.deps:
+            draft.users.discard(small)
+            big.needs(draft)
+        for draft in small.users:
+            draft.deps.discard(small)
+            draft.needs(big)
+        small.at = {}
+
+    # Facts
+
+    def _stored(self, node: Node) -> bool:
+        """Whether the whole of `node` will lie in memory for other groups."""
+        return node.op == "input" or node in self.group_of
+
+    def _folds(self, reshape: Node) -> bool:
+        draft = _Draft("map")
+        index = self._fresh_index(draft, reshape.shape)
+        constant = reshape.inputs[0].op == "full"
+        return constant or operand_index(reshape, index, draft.extents) is not None
+
+
+def _through_movement(node: Node, stop: Mapping[Node, object] | None = None) -> Node:
+    while node.op in MOVEMENT and (stop is None or node not in stop):
+        node = node.inputs[0]
+    return node
+
+
+def _without(index: Index, axes: Iterable[int]) -> Index:
+    dropped = set(axes)
+    return tuple(i for d, i in enumerate(index) if d not in dropped)
+
+
+def _bare(index: Index) -> list[str] | None:
+    """The axis of each dimension, "" for one of size 1; None unless all are distinct bare axes."""
+    names = [i.terms[0][0] if i.terms else "" for i in index]
+    bare = all(i == (axis_index(n) if n else ZERO) for i, n in zip(index, names, strict=True))
+    used = [n for n in names if n]
+    return names if bare and len(set(used)) == len(used) else None
+
+
+def _rows_stay_local(draft: _Draft) -> bool:
+    """Whether going over each row again is better than a second kernel."""
+    assert draft.full is not None
+    index = draft.full[1]
+    dims = [d for d, i in enumerate(index) if any(a in draft.reduced for a in i.axes())]
+    trailing = dims == list(range(len(index) - len(dims), len(index)))
+    row = prod(draft.extents[a] for a in draft.reduced)
+    rows = prod(n for a, n in draft.extents.items() if a not in draft.reduced)
+    return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
+
+
+def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
+    """The drafts, dependencies first, in order of their first node, with what each must store."""
+    stored = set(graph.outputs)
+    for node, home in fuser.group_of.items():
+        for operand in node.inputs:
+            source = _through_movement(operand, fuser.group_of)
+            if fuser.group_of.get(source, home) is not home:
+                stored.add(source)
+    drafts = dict.fromkeys(fuser.group_of.values())
+    missing = {draft: len(draft.deps) for draft in drafts}
+    ready = [(d.first, n, d) for n, d in enumerate(drafts) if not d.deps]
+    heapify(ready)
+    tie = count(len(drafts))
+    groups: list[Group] = []
+    while ready:
+        _, _, draft = heappop(ready)
+        groups.append(_finished(draft, tuple(n for n in draft.at if n in stored)))
+        for user in draft.users:
+            missing[user] -= 1
+            if not missing[user]:
+                heappush(ready, (user.first, next(tie), user))
+    assert len(groups) == len(drafts), "fusion made a cycle"
+    return groups
+
+
+def _finished(draft: _Draft, outputs: tuple[Node, ...]) -> Group:
+    axes = tuple(draft.extents.items())
+    return Group(draft.kind, axes, draft.reduced, dict(draft.at), dict(draft.operand_at), outputs)
