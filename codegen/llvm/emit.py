@@ -99,10 +99,10 @@ class _Emitter:
                 self._branch(first.ref, lambda: self._block(body))
         lines = self.access.flattened(self.b.lines)
         width = self.machine.vector_bytes * 8
-        attributes = (
-            f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+        attributes = f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+        head = (
+            f"define void @{symbol}({', '.join([*pointers, 'i64 %tid', 'i64 %nt'])}) {attributes}"
         )
-        head = f"define void @{symbol}({', '.join([*pointers, 'i64 %tid', 'i64 %nt'])}) {attributes}"
         return "\n".join([f"{head} {{", "entry:", *lines, "  ret void", "}", ""])
 
     def _nest(self, nest: For) -> None:
@@ -302,9 +302,7 @@ class _Emitter:
             if run.count == 1:
                 inside(None)
             elif run.count:
-                self._loop(
-                    loop.axis, "0", str(run.count), lambda n, _: inside(n) or [], [], True
-                )
+                self._loop(loop.axis, "0", str(run.count), lambda n, _: inside(n) or [], [], True)
             start += run.count * run.width
 
     def _store(self, stmt: Store) -> None:
@@ -403,9 +401,7 @@ class _Emitter:
         for p in partial:
             vectored = chains.lanes > 1 or (self.vector is not None and self.vector in p.axes)
             lanes = self.jams[self.vector].lanes if self.vector is not None else chains.lanes
-            p.keys = [
-                (*key, offset) for key in self._keys(p.axes) for offset in chains.offsets()
-            ]
+            p.keys = [(*key, offset) for key in self._keys(p.axes) for offset in chains.offsets()]
             zero = self.b.const(
                 identity("add" if p.acc.op == "fma" else p.acc.op, p.acc.dtype),
                 p.acc.dtype,
@@ -432,7 +428,9 @@ class _Emitter:
             elif isinstance(stmt, IndexValue):
                 axes[stmt.name] = set(stmt.index.axes())
         found = set().union(*(self._axes_of(a, axes) for a in acc.args if isinstance(a, str)))
-        return tuple(a for a in around if a in found)
+        # The vector axis goes last: its vectors are loaded once and stay, while each broadcast of
+        # the other side is used up before the next one is loaded.
+        return tuple(sorted((a for a in around if a in found), key=lambda a: a == self.vector))
 
     def _axes_of(self, name: str, local: dict[str, set[str]]) -> set[str]:
         return local[name] if name in local else set(self.held[name].axes)
@@ -509,8 +507,9 @@ class _Emitter:
                 parts = values[at : at + width]
                 at += width
                 while len(parts) > 1:
-                    pairs = [self.b.combine(op, *parts[i : i + 2]) for i in
-                             range(0, len(parts) - 1, 2)]
+                    pairs = [
+                        self.b.combine(op, *parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)
+                    ]
                     parts = pairs + parts[len(parts) & ~1 :]
                 whole = parts[0]
                 held.at[key] = self.b.horizontal(op, whole) if chains.lanes > 1 else whole
