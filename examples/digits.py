@@ -99,7 +99,7 @@ def report(step, state, batch):
     print(f"the program  {cost.kernels} kernels, {cost.barriers} barriers, ", end="")
     print(f"{cost.arena_bytes:,} bytes of arena, {cost.flops / 1e6:.1f} MFLOP a step")
     print('\nIts kernels, as step.lower(state, x, y).dump("fused") begins:\n')
-    print(*fused[:16], f"... ({len(fused)} lines)", sep="\n")
+    print(*(line[:99] for line in fused[:16]), f"... ({len(fused)} lines)", sep="\n")
     print("\nMore stages: tracejit run --dump optimized,loops,llvm examples/digits.py")
 
 
