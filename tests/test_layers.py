@@ -163,7 +163,7 @@ def test_what_the_layers_allow_is_allowed(package: str, source: str) -> None:
 OF_A_MACHINE = re.compile(
     "|".join(
         [
-            r"(?<![\w.$}])/(?:work|root|home|opt)" + r"/[\w.]",
+            r"(?<![\w.$}])/(?:work|root|opt)" + r"/[\w.]",
             r"(?<![\w.])/tmp" + r"/\w",
             r"pypi" + r"\.org|python" + r"hosted\.org|npm" + r"js\.org|deb\.debian" + r"\.org",
         ]
@@ -172,7 +172,7 @@ OF_A_MACHINE = re.compile(
 
 
 @pytest.mark.parametrize(
-    "text", ["'/work" + "/main'", "see /tmp" + "/x", "/home" + "/ann", "https://pypi" + ".org/p"]
+    "text", ["'/work" + "/main'", "see /tmp" + "/x", "/root" + "/.cache", "https://pypi" + ".org/p"]
 )
 def test_a_planted_machine_path_is_found(text: str) -> None:
     assert OF_A_MACHINE.search(text)
