@@ -27,6 +27,10 @@ def _floats(m: Match) -> bool:
     return is_float(m.root.dtype)
 
 
+def _signed(m: Match) -> bool:
+    return m.root.dtype.kind != "u"
+
+
 def _not_constant(m: Match) -> bool:
     return m["x"].scalar() is None
 
@@ -77,10 +81,19 @@ def lossless(source: DType, target: DType) -> bool:
 
 
 def _through_lossless(m: Match) -> bool:
-    """NumPy rounds an integer to f16 or bf16 twice, through f32; that must not change."""
-    if m.root.dtype in (F16, BF16) and not is_float(m["x"].dtype):
+    """Whether the way round over the inner dtype gives what the direct way does.
+
+    Integers wrap where they do not fit; what a float out of range becomes is left open, so a float
+    on the way to an integer stays. NumPy rounds integers to f16 and bf16 twice, through f32.
+    """
+    source, between, target = m["x"].dtype, m.inner.dtype, m.root.dtype
+    if not lossless(source, between):
         return False
-    return lossless(m["x"].dtype, m.inner.dtype)
+    if lossless(source, target):
+        return True
+    if is_integer(target):
+        return not (is_float(source) or is_float(between))
+    return is_float(source) or target not in (F16, BF16)
 
 
 def _same_type(m: Match) -> bool:
@@ -167,7 +180,7 @@ ARITHMETIC = (
     Rule("(-x) + y => y - x", (-x) + y, y - x),
     Rule("(-x) * (-y) => x * y", (-x) * (-y), x * y),
     Rule("-(x * c) => x * (-c)", -(x * c), _times_negated, _floats),
-    Rule("abs(-x) => abs(x)", op("abs", -x), op("abs", x)),
+    Rule("abs(-x) => abs(x)", op("abs", -x), op("abs", x), _signed),
     Rule("abs(abs(x)) => abs(x)", op("abs", op("abs", x)), op("abs", x)),
     Rule("pow(x, 0) => 1", op("pow", x, 0), lambda m: ops.ones_like(m.root)),
     Rule("pow(x, 1) => x", op("pow", x, 1), x),
@@ -269,9 +282,18 @@ MOVEMENT = (
     ),
 )
 
-REDUCTIONS = tuple(
-    Rule(f"{name}(x) over axes of size 1 => reshape(x)", op(name, x), _reshaped, _unit_axes)
-    for name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min")
+REDUCTIONS = (
+    *(
+        Rule(f"{name}(x) over axes of size 1 => reshape(x)", op(name, x), _reshaped, _unit_axes)
+        for name in ("reduce_prod", "reduce_max", "reduce_min")
+    ),
+    # A float sum starts at +0, so the sum of one -0.0 is +0.
+    Rule(
+        "reduce_sum(x) over axes of size 1 => reshape(x)",
+        op("reduce_sum", x),
+        _reshaped,
+        lambda m: _unit_axes(m) and not _floats(m),
+    ),
 )
 
 RULES: tuple[Rule, ...] = (*ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *REDUCTIONS)

@@ -1,0 +1,21 @@
+"""What every test runs under: the verifier on, a cache folder of its own, repeatable examples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+_cache = tempfile.mkdtemp(prefix="tracejit-tests-")
+os.environ["TRACEJIT_VERIFY"] = "1"
+os.environ["TRACEJIT_CACHE_DIR"] = _cache
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(_cache, ignore_errors=True)
