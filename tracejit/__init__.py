@@ -1,13 +1,45 @@
 """tracejit: a JIT compiler for models written in NumPy style."""
 
-from tracejit import debug, errors, tree
-from tracejit import contraction as _contraction  # noqa: F401  (fills the table of functions)
-from tracejit import movement as _movement  # noqa: F401
-from tracejit import reductions as _reductions  # noqa: F401
-from tracejit import selection as _selection  # noqa: F401
+from numpy import where
+
+from tracejit import debug, errors, nn, optim, random, tree
+from tracejit import numpy as numpy
 from tracejit.debug import disable_jit
 from tracejit.ir import config
 from tracejit.ir.text import parse
-from tracejit.jit import jit, make_graph
+from tracejit.jit import Jitted, Lowered, jit, make_graph
 from tracejit.transform import grad, stop_gradient, value_and_grad
 from tracejit.variable import Variable
+
+__version__ = "0.1.0"
+
+
+def set_num_threads(count: int) -> None:
+    """How many threads a parallel step runs on, from the next call on."""
+    from tracejit.codegen.runtime import team
+
+    team.set_num_threads(count)
+
+
+__all__ = [
+    "Jitted",
+    "Lowered",
+    "Variable",
+    "config",
+    "debug",
+    "disable_jit",
+    "errors",
+    "grad",
+    "jit",
+    "make_graph",
+    "nn",
+    "numpy",
+    "optim",
+    "parse",
+    "random",
+    "set_num_threads",
+    "stop_gradient",
+    "tree",
+    "value_and_grad",
+    "where",
+]

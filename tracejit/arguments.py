@@ -197,7 +197,7 @@ def check_donation(arguments: Sequence[Argument], leaves: Sequence[Any], donated
 def plain(array: Array, writeable: bool) -> Array:
     """The array as compiled code takes it: contiguous, aligned, of the exact type; else a copy."""
     flags = array.flags
-    if type(array) is np.ndarray and flags.c_contiguous and flags.aligned:
-        if flags.writeable or not writeable:
-            return array
+    usable = type(array) is np.ndarray and flags.c_contiguous and flags.aligned
+    if usable and (flags.writeable or not writeable):
+        return array
     return np.array(array, order="C", copy=True, subok=False)

@@ -11,7 +11,7 @@ from tracejit.source import here, user_line
 _BRANCH = re.compile(r"(if|elif|while|assert)\b\s*(.*?):?\s*(#.*)?$")
 
 _WAY_OUT = {
-    "float": "Use np functions instead of math's and float(); .astype(np.float32) changes the dtype",
+    "float": "Use np's functions, not math's and float(); .astype(np.float32) changes the dtype",
     "int": "Sizes and loop counts must be Python ints: name the argument in static_argnames",
     "index": "Use np.take(table, index, axis=0) to index a NumPy array with a traced index; a size"
     " or loop count must be a Python int: name the argument in static_argnames",
@@ -39,13 +39,17 @@ def _rewrite() -> str:
     match = _BRANCH.match(line)
     if match is None:
         return (
-            f"\n    {line}\nPut `and`, `or`, `not`, min() and max() as np.logical_and, np.logical_or,"
-            " np.logical_not, np.minimum, np.maximum; a conditional as tj.where(pred, a, b)."
+            f"\n    {line}\nPut `and`, `or`, `not`, min() and max() as np.logical_and,"
+            " np.logical_or, np.logical_not, np.minimum, np.maximum; a conditional as"
+            " tj.where(pred, a, b)."
         )
     keyword, condition = match[1], match[2]
     rewrites = {
         "while": "a loop whose count is a Python int, named in static_argnames",
         "assert": "a check outside the traced function",
     }
-    rewrite = rewrites.get(keyword, f"result = tj.where({condition}, value_if_true, value_if_false)")
-    return f"\n    {line}\nWrite it as\n    {rewrite}\nor make the argument static: static_argnames."
+    chosen = f"result = tj.where({condition}, value_if_true, value_if_false)"
+    return (
+        f"\n    {line}\nWrite it as\n    {rewrites.get(keyword, chosen)}\n"
+        "or make the argument static: static_argnames."
+    )

@@ -1,4 +1,4 @@
-"""Every error that user code can meet. Each names the op, the types, the user's line, and what to do.
+"""Every error that user code can meet: each names the op, the types, the line, and what to do.
 
 `ShapeError` and `DTypeError` come from the IR, which raises them first.
 """

@@ -1,7 +1,7 @@
 """NumPy's functions on traced values: the table that `__array_function__` looks into.
 
-A row is made with `@traces(np.name)`, next to the function that gives its traced form. Rows stand in
-reductions.py, movement.py, contraction.py and selection.py.
+A row is made with `@traces(np.name)`, next to the function that gives its traced form. Rows stand
+in reductions.py, movement.py, contraction.py and selection.py.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _accepted(
         known = _keywords[form] = frozenset(inspect.signature(form).parameters)
     for key in keywords.keys() - known:
         value = keywords[key]
-        if key not in _DEFAULTS or value is not _DEFAULTS[key] and value != _DEFAULTS[key]:
+        if key not in _DEFAULTS or (value is not _DEFAULTS[key] and value != _DEFAULTS[key]):
             raise UnsupportedError(
                 f"{name_of(function)}: keyword {key}={value!r} has no traced form{here()};"
                 " leave it out, or compute this outside the traced function"

@@ -43,12 +43,12 @@ def _expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
                 f"index: a mask gives a result whose shape depends on values{here()};"
                 " use np.where(mask, x, other)"
             )
-        if not (item is None or item is Ellipsis or isinstance(item, slice)):
-            if not (_is_int(item) or _is_array(item)):
-                raise UnsupportedError(
-                    f"index: {type(item).__name__} is no index{here()}; use ints, slices, None,"
-                    " Ellipsis or integer arrays"
-                )
+        is_view = item is None or item is Ellipsis or isinstance(item, slice)
+        if not (is_view or _is_int(item) or _is_array(item)):
+            raise UnsupportedError(
+                f"index: {type(item).__name__} is no index{here()}; use ints, slices, None,"
+                " Ellipsis or integer arrays"
+            )
         taken += item is not None and item is not Ellipsis
     if taken > x.ndim:
         raise IndexError(f"index: {taken} indices for {x.node.type}{here()}")

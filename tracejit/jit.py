@@ -1,4 +1,4 @@
-"""`jit`: a function compiled once per structure, shapes, dtypes and static values of its arguments."""
+"""`jit`: a function compiled once per structure, types and static values of its arguments."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Lowered:
         return self._program
 
     def dump(self, stage: str) -> str:
-        """The text of a stage: traced, optimized, fused, loops, scheduled, program, llvm, asm, numba."""
+        """The text of a stage: traced, or one that `codegen.compile` knows, from optimized to asm."""
         return str(self.graph) if stage == "traced" else str(self.program.dump(stage))
 
     def cost(self) -> Any:

@@ -208,8 +208,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
     value = np.asarray(constant_values)
     if mode != "constant" or value.size != 1:
         raise UnsupportedError(
-            f"np.pad: mode={mode!r}, constant_values={constant_values!r} has no traced form{here()};"
-            " use mode='constant' with one number, or np.concatenate"
+            f"np.pad: mode={mode!r}, constant_values={constant_values!r} has no traced form"
+            f"{here()}; use mode='constant' with one number, or np.concatenate"
         )
     low, high = np.broadcast_to(np.asarray(pad_width, np.int64), (x.ndim, 2)).T
     return x.trace.wrap(ops.pad(x.node, value.item(), low, high))

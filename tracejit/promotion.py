@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +14,7 @@ Kind = DType | type
 Signature = tuple[tuple[DType, ...], tuple[DType, ...]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def ufunc_dtypes(ufunc: np.ufunc, kinds: tuple[Kind, ...]) -> Signature:
     """The dtypes that NumPy computes in, and those of the results.
 
@@ -43,7 +43,7 @@ def _known_to_numpy(kind: Kind, kinds: tuple[Kind, ...]) -> Kind:
     return kind
 
 
-@lru_cache(maxsize=None)
+@cache
 def common_dtype(kinds: tuple[Kind, ...]) -> DType:
     """The dtype that arrays of these kinds have when they are put into one."""
     strong = {k for k in kinds if isinstance(k, np.dtype)}

@@ -1,4 +1,4 @@
-"""A trace: the graph being built, the arrays it has captured, and the state of the Variables it met.
+"""A trace: the graph being built, the arrays it has captured, and the Variables it met.
 
 One trace at most is current in a thread (or task). Under `jit` its tracers have types only; in a
 define-by-run trace (`EagerTrace`) every node also has its value at once.

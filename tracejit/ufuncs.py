@@ -31,6 +31,11 @@ def op(name: str) -> Rule:
     return lambda *operands: emit(name, *operands)
 
 
+def logic_or(logic: str, name: str) -> Rule:
+    """Arithmetic that is logic on bool."""
+    return lambda x, y: emit(logic if x.dtype == BOOL else name, x, y)
+
+
 def float_test(rule: Rule, of_integer: bool) -> Rule:
     """A test like isnan, whose answer for integers is known."""
     return lambda x: (
@@ -123,9 +128,9 @@ def cbrt(x: Node) -> Node:
 INF = float("inf")
 
 UFUNCS: dict[np.ufunc, Rule] = {
-    np.add: op("add"),
+    np.add: logic_or("or", "add"),
     np.subtract: op("sub"),
-    np.multiply: op("mul"),
+    np.multiply: logic_or("and", "mul"),
     np.divide: op("div"),
     np.power: power,
     np.float_power: power,
@@ -157,8 +162,8 @@ UFUNCS: dict[np.ufunc, Rule] = {
     np.radians: lambda x: x * (np.pi / 180),
     np.rad2deg: lambda x: x * (180 / np.pi),
     np.degrees: lambda x: x * (180 / np.pi),
-    np.maximum: op("maximum"),
-    np.minimum: op("minimum"),
+    np.maximum: logic_or("or", "maximum"),
+    np.minimum: logic_or("and", "minimum"),
     np.fmax: fmax,
     np.fmin: fmin,
     np.remainder: op("remainder"),
@@ -304,7 +309,9 @@ _REDUCTIONS = {
 }
 
 
-def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False) -> Any:
+def _reduce(
+    ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False
+) -> Any:
     function = _REDUCTIONS.get(ufunc)
     if function is None:
         raise unsupported(f"np.{ufunc.__name__}.reduce")
