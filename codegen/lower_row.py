@@ -22,8 +22,7 @@ BOOL_FOLD_OPS = {"add": "or", "max": "or", "min": "and", "mul": "and"}
 
 # Ops that cost more than storing the value to a row that stays in L1 and loading it again.
 EXPENSIVE = frozenset(
-    "exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos pow div remainder floor_divide "
-    "gather_rows random_bits".split()
+    ["exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "pow", "div", "remainder", "floor_divide", "gather_rows", "random_bits"]
 )
 # Recomputing more cheap ops than this costs as much as one store and one load.
 MAX_RECOMPUTED = 6

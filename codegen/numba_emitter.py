@@ -10,7 +10,6 @@ the last bits of the transcendental functions, which are NumPy's there and libm'
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -19,6 +18,7 @@ import numpy as np
 from tracejit.codegen.nest import (
     Acc,
     Arg,
+    Buffer,
     Fold,
     For,
     IndexValue,
@@ -30,7 +30,7 @@ from tracejit.codegen.nest import (
     Store,
     walk,
 )
-from tracejit.codegen.numba_library import FUNCTIONS, library_source
+from tracejit.codegen.numba_library import FUNCTIONS, Names, library_source
 from tracejit.codegen.numba_operations import (
     ACC_OPS,
     BOOL_OPS,
@@ -42,9 +42,10 @@ from tracejit.codegen.numba_operations import (
     scalar_type,
     table,
 )
+from tracejit.codegen.plan import Plan, Slot
 from tracejit.ir.affine import Affine
-from tracejit.ir.graph import Array
-from tracejit.ir.types import BF16, BOOL, F64, DType, dtype_name
+from tracejit.ir.graph import Array, Graph
+from tracejit.ir.types import BF16, BOOL, F64, DType, dtype_name, is_integer
 
 SERIAL = '@njit(error_model="numpy")\n'
 PARALLEL = '@njit(error_model="numpy", parallel=True)\n'
@@ -66,14 +67,8 @@ class NumbaUnsupported(NotImplementedError):
     """An operation on a dtype that this emitter cannot print; the message names both."""
 
 
-RESERVED = {"np", "math", "njit", "prange", "range", "abs", "bool"}
-
-
 class _Printer:
-    """One kernel's function being written: its lines, the names given, the library functions used.
-
-    Names of the loop IR are made valid and unique in Python; `dtypes` has those of its values.
-    """
+    """One kernel's function being written: its lines, and the library functions it uses."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -83,21 +78,12 @@ class _Printer:
         self.buffers = {b.name: b for b in kernel.buffers}
         self.used: set[str] = set()
         self.loc: str | None = None
-        self._names: dict[tuple[str, str], str] = {}
-        self._taken = RESERVED | {*FUNCTIONS, *keyword.kwlist}
+        self._names = Names()
         self._in_parallel = False
 
     def name(self, name: str, kind: str = "value") -> str:
         """The Python name of a value, axis or buffer."""
-        if (kind, name) not in self._names:
-            text = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
-            text = text.strip("_") or "v"
-            text = f"v{text}" if text[0].isdigit() else text
-            while text in self._taken:
-                text += "_"
-            self._taken.add(text)
-            self._names[kind, name] = text
-        return self._names[kind, name]
+        return self._names.of(name, kind)
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.indent + text)
@@ -277,32 +263,123 @@ def module_source(kernels: Sequence[Kernel], *, decorator: bool = True) -> str:
     return head + library_of(kernels, decorator=decorator) + "\n\n".join(functions)
 
 
-class KernelFunction(Protocol):
-    """A printed kernel: reads and writes flat arrays, in buffer order."""
+def program_source(plan: Plan, *, decorator: bool = True) -> str:
+    """A file that runs on its own: `program` takes the inputs and returns the outputs.
 
-    def __call__(self, *arrays: Array) -> None: ...
+    Inputs are contiguous arrays of the graph's shapes; those that an output takes over are updated
+    and returned. bf16, which NumPy lacks, goes in and out as u16. Run as a script it calls itself
+    once on random inputs and prints the shape and the sum of each output.
+    """
+    kernels = {launch.plain.name: launch.plain for launch in plan.launches}
+    module = module_source(list(kernels.values()), decorator=decorator)
+    return "\n\n".join([module, _program_function(plan), _main(plan.graph)])
 
 
-_compiled: dict[str, KernelFunction] = {}
+def _program_function(plan: Plan) -> str:
+    graph = plan.graph
+    names = Names({"arena", *(launch.plain.name for launch in plan.launches)})
+    inputs = [names.of(graph.input_name(n), f"input{i}") for i, n in enumerate(graph.inputs)]
+    fresh = [names.of(f"out{i}", "output") for i in range(len(plan.fresh))]
+    lines = [f"def program({', '.join(inputs)}):"]
+    lines += [f"    # {name}: {n.type}" for name, n in zip(inputs, graph.inputs, strict=True)]
+    for name, position in zip(fresh, plan.fresh, strict=True):
+        node = graph.outputs[position]
+        dtype = "uint16" if node.dtype == BF16 else _numpy_name(node.dtype)
+        lines.append(f"    {name} = np.empty({node.shape}, dtype=np.{dtype})")
+    if plan.arena_bytes:
+        lines.append(f"    arena = np.empty({plan.arena_bytes}, dtype=np.uint8)")
+
+    def where(slot: Slot, buffer: Buffer) -> str:
+        view = f".view(np.{buffer_dtype(buffer.dtype).name})"
+        if slot.place == "arena":
+            end = slot.at + buffer.size * buffer.dtype.itemsize
+            return f"arena[{slot.at}:{end}]{view}"
+        name = (inputs if slot.place == "input" else fresh)[slot.at]
+        return f"{name}.reshape(-1)" + (view if is_small(buffer.dtype) else "")
+
+    for launch in plan.launches:
+        outer = [b for b in launch.plain.buffers if b.role != "scratch"]
+        operands = ", ".join(map(where, launch.slots, outer))
+        lines.append(f"    {launch.plain.name}({operands})")
+    homes = dict(zip(plan.fresh, fresh, strict=True))
+    results = [
+        homes[i] if donor is None else inputs[donor] for i, donor in enumerate(graph.donated)
+    ]
+    return "\n".join([*lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})", ""])
+
+
+def _numpy_name(dtype: DType) -> str:
+    return "bool_" if dtype == BOOL else str(dtype.name)
+
+
+def _main(graph: Graph) -> str:
+    lines = ['if __name__ == "__main__":', "    rng = np.random.default_rng(0)", "    inputs = ["]
+    for node in graph.inputs:
+        size = f"size={node.shape}"
+        if node.dtype == BF16:
+            value = (
+                f"(rng.normal({size}).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)"
+            )
+        elif node.dtype == BOOL:
+            value = f"rng.integers(0, 2, {size}).astype(np.bool_)"
+        elif is_integer(node.dtype):
+            value = f"rng.integers(0, 10, {size}).astype(np.{node.dtype.name})"
+        else:
+            value = f"rng.normal({size}).astype(np.{node.dtype.name})"
+        lines.append(f"        np.asarray({value}),")
+    return "\n".join(
+        [
+            *lines,
+            "    ]",
+            '    with np.errstate(all="ignore"):',
+            "        for output in program(*inputs):",
+            "            print(output.dtype, output.shape, output.sum())",
+            "",
+        ]
+    )
+
+
+class PrintedFunction(Protocol):
+    """A function of printed source: a kernel on flat arrays, or a program."""
+
+    def __call__(self, *arrays: Array) -> Sequence[Array]: ...
+
+
+_compiled: dict[tuple[str, str], PrintedFunction] = {}
+
+
+def _function(source: str, name: str) -> PrintedFunction:
+    """The function `name` of a printed file, kept by its source: equal ones compile once."""
+    if (source, name) not in _compiled:
+        scope: dict[str, PrintedFunction] = {}
+        exec(compile(source, f"<{name}>", "exec"), scope)
+        _compiled[source, name] = scope[name]
+    return _compiled[source, name]
 
 
 def run_kernel(kernel: Kernel, arrays: Sequence[Array], *, use_numba: bool = True) -> None:
     """Runs the kernel on arrays in buffer order without scratch, writing to its outputs in place.
 
-    The arrays are contiguous, of the buffers' dtypes and sizes, in any shape. Functions are kept by
-    their source, so that equal kernels compile once.
+    The arrays are contiguous, of the buffers' dtypes and sizes, in any shape.
     """
-    source = module_source([kernel], decorator=use_numba)
-    function = _compiled.get(source)
-    if function is None:
-        scope: dict[str, KernelFunction] = {}
-        exec(compile(source, f"<{kernel.name}>", "exec"), scope)
-        function = _compiled[source] = scope[kernel.name]
+    function = _function(module_source([kernel], decorator=use_numba), kernel.name)
     with np.errstate(all="ignore"):
-        function(*map(flat_view, arrays))
+        function(*map(_flat, arrays))
 
 
-def flat_view(array: Array) -> Array:
+def _flat(array: Array) -> Array:
     """The array as a printed kernel takes it: flat, 16-bit floats as their bits."""
     assert array.flags.c_contiguous, "kernels take contiguous arrays"
     return array.reshape(-1).view(buffer_dtype(array.dtype))
+
+
+def run_program(plan: Plan, arrays: Sequence[Array], *, use_numba: bool = True) -> list[Array]:
+    """The outputs of a program for contiguous inputs; donated ones are updated and returned."""
+    function = _function(program_source(plan, decorator=use_numba), "program")
+    given = [np.ascontiguousarray(a) for a in arrays]
+    with np.errstate(all="ignore"):
+        outputs = function(*(a.view(np.uint16) if a.dtype == BF16 else a for a in given))
+    return [
+        given[donor] if donor is not None else output.view(node.dtype)
+        for output, node, donor in zip(outputs, plan.graph.outputs, plan.graph.donated, strict=True)
+    ]

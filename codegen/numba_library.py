@@ -1,4 +1,4 @@
-"""The functions that printed kernels call: what takes more than one expression to say.
+"""The functions that printed kernels call, for what takes more than one expression; and names.
 
 Their source is copied into the printed file, so they name nothing but `np`, `math` and each other,
 and they mean the same as plain Python on NumPy scalars and compiled by Numba. Numba turns mixed
@@ -9,6 +9,7 @@ f16 and bf16 lie in buffers as u16 bit patterns, and in variables as the f32 of 
 from __future__ import annotations
 
 import inspect
+import keyword
 import math
 from collections.abc import Iterable
 from types import FunctionType
@@ -182,3 +183,25 @@ def library_source(used: Iterable[str], *, decorator: str) -> str:
         if name in needed and isinstance(fn, FunctionType)
     ]
     return "".join(f"{decorator}{source}\n\n" for source in sources)
+
+
+RESERVED = {"np", "math", "njit", "prange", "range", "abs", "bool"}
+
+
+class Names:
+    """Valid, distinct Python names for things of several kinds, whatever they are called."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._names: dict[tuple[str, str], str] = {}
+        self._taken = RESERVED | {*FUNCTIONS, *keyword.kwlist, *taken}
+
+    def of(self, name: str, kind: str) -> str:
+        if (kind, name) not in self._names:
+            text = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+            text = text.strip("_") or "v"
+            text = f"v{text}" if text[0].isdigit() else text
+            while text in self._taken:
+                text += "_"
+            self._taken.add(text)
+            self._names[kind, name] = text
+        return self._names[kind, name]

@@ -50,7 +50,9 @@ class Access:
         if outermost:
             for buffer in self.scratch:
                 memory = llvm_type(_in_memory(buffer.dtype))
-                scope.start.append(f"  %{buffer.name} = alloca [{buffer.size} x {memory}], align 64")
+                scope.start.append(
+                    f"  %{buffer.name} = alloca [{buffer.size} x {memory}], align 64"
+                )
         yield
         self.scopes.pop()
 
@@ -86,7 +88,9 @@ class Access:
         pointer = f"%{buffer}"
         element = llvm_type(_in_memory(self.dtypes[buffer]))
         for depth, ref, c in terms:
-            offset = self._in_scope(depth, ("mul", ref, c), f"mul i64 {ref}, {c}") if c != 1 else ref
+            offset = (
+                self._in_scope(depth, ("mul", ref, c), f"mul i64 {ref}, {c}") if c != 1 else ref
+            )
             text = f"getelementptr {element}, ptr {pointer}, i64 {offset}"
             pointer = self._in_scope(depth, ("gep", element, pointer, offset), text)
         return pointer, const
@@ -209,8 +213,9 @@ class Access:
     def _reversed(self, vec: Vec) -> Vec:
         order = ", ".join(f"i32 {n}" for n in reversed(range(vec.lanes)))
         mask = f"<{vec.lanes} x i32> <{order}>"
-        return self.b.inst(f"shufflevector {vec.typed}, {vec.type} poison, {mask}", vec.dtype,
-                           vec.lanes)
+        return self.b.inst(
+            f"shufflevector {vec.typed}, {vec.type} poison, {mask}", vec.dtype, vec.lanes
+        )
 
     def _gathered(
         self,

@@ -186,8 +186,11 @@ class Builder:
         return self._binary("xor", x, y)
 
     def not_(self, x: Vec) -> Vec:
-        ones = -1 if x.dtype.kind == "i" else True if x.dtype == BOOL else np.iinfo(x.dtype).max
-        return self.xor(x, self.like(x, ones))
+        if x.dtype == BOOL:
+            return self.xor(x, self.like(x, True))
+        return self.xor(
+            x, self.like(x, -1 if x.dtype.kind == "i" else 2 ** (8 * x.dtype.itemsize) - 1)
+        )
 
     # Comparison and choice
 

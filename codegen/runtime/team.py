@@ -73,14 +73,15 @@ class Team:
         """Threads that can run now, the caller's included [count]."""
         return int(self._block.size)
 
-    def run(self, program: int, table: int, nthreads: int) -> None:
+    def run(self, program: int, table: int, nthreads: int, lock: Lock | None = None) -> None:
         """Runs `program` on `nthreads` threads and returns when all are done.
 
-        program, table: addresses. Waits for runs of other threads. Raises RuntimeError when called
-        from inside a run.
+        program, table: addresses. lock: what the run holds, the team's own by default, which more
+        than one thread needs; it waits for who holds it. Raises RuntimeError if this thread does.
         """
         self.ensure(nthreads)
-        if self._call(self.cell, self.address, program, table, nthreads) == NESTED:
+        cell = self.cell if lock is None else lock.address
+        if self._call(cell, self.address, program, table, nthreads) == NESTED:
             raise RuntimeError("a compiled program was called from inside a run of another")
 
     def ensure(self, nthreads: int) -> None:

@@ -1,0 +1,79 @@
+"""What a kernel costs, counted from its loops: operations, bytes, and an estimate of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from tracejit.codegen.nest import Fold, For, IndexValue, Kernel, Let, Load, Stmt, Store
+from tracejit.ir.types import is_float
+
+# Instructions of one vector of each op, roughly; 1 where nothing is said.
+OP_COST = {
+    "exp": 18, "expm1": 20, "log": 20, "log1p": 24, "tanh": 24, "sigmoid": 24, "erf": 30,
+    "sin": 40, "cos": 40, "pow": 60, "div": 5, "sqrt": 6, "rsqrt": 10, "remainder": 20,
+    "floor_divide": 20, "random_word": 80, "cast": 2,
+}  # fmt: skip
+# Seconds of one vector instruction, and elements in one, on the CPUs this is meant for. Only
+# choices between one thread and the team hang on these, and those need the order of magnitude.
+SECONDS_PER_INSTRUCTION = 0.25e-9
+ELEMENTS = 8
+SECONDS_PER_BYTE = 0.05e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one call of a program. flops: floating-point operations; bytes: read and written once
+    per kernel; kernels and barriers of the program; arena_bytes: its working memory."""
+
+    flops: int
+    bytes: int
+    kernels: int = 0
+    barriers: int = 0
+    arena_bytes: int = 0
+
+
+def flops(kernel: Kernel) -> int:
+    """Floating-point operations: one for each op of a `Let`, two for a multiply-add."""
+    total = 0
+    for stmt, times in _counted(kernel.body, 1):
+        if isinstance(stmt, Let) and is_float(stmt.dtype) and stmt.op not in ("cast", "select"):
+            total += times
+        elif isinstance(stmt, Fold):
+            inner = prod(loop.extent for loop in stmt.loops)
+            per = sum(2 if a.op == "fma" else 1 for a in stmt.accs if is_float(a.dtype))
+            total += times * inner * per
+    return total
+
+
+def moved(kernel: Kernel) -> int:
+    """Bytes of all its buffers, those updated in place twice."""
+    sizes = ((b, b.size * b.dtype.itemsize) for b in kernel.buffers if b.role != "scratch")
+    return sum(size * (2 if b.role == "inout" else 1) for b, size in sizes)
+
+
+def seconds(kernel: Kernel) -> float:
+    """About how long one thread takes."""
+    instructions = 0
+    for stmt, times in _counted(kernel.body, 1):
+        if isinstance(stmt, Let):
+            instructions += times * OP_COST.get(stmt.op, 1)
+        elif isinstance(stmt, Fold):
+            inner = prod(loop.extent for loop in stmt.loops)
+            instructions += times * inner * len(stmt.accs)
+        elif isinstance(stmt, Load | Store | IndexValue):
+            instructions += times if kernel.kind != "contraction" else times // ELEMENTS
+    arithmetic = instructions / ELEMENTS * SECONDS_PER_INSTRUCTION
+    return max(arithmetic, moved(kernel) * SECONDS_PER_BYTE)
+
+
+def _counted(body: Sequence[Stmt], times: int) -> Iterator[tuple[Stmt, int]]:
+    """Each statement and how often it runs."""
+    for stmt in body:
+        yield stmt, times
+        if isinstance(stmt, For):
+            yield from _counted(stmt.body, times * stmt.loop.extent)
+        elif isinstance(stmt, Fold):
+            inner = times * prod(loop.extent for loop in stmt.loops)
+            yield from _counted(stmt.body, inner)

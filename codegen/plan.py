@@ -1,0 +1,279 @@
+"""The plan of a program: the order of its kernels, its barriers, and where every buffer lies.
+
+Here, and only here, values become memory. An output takes over the buffer of the input it donates
+from when the kernel that writes it reads that input at the same places only, and every other reader
+can run before; else it is computed in the arena and copied at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracejit.codegen.cost import seconds
+from tracejit.codegen.lower import Lowered, lower
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.nest import Buffer, For, Kernel, Load, Loop, Offset, Store, walk
+from tracejit.codegen.schedule import schedule
+from tracejit.ir.affine import axis_index
+from tracejit.ir.fusion import Fused
+from tracejit.ir.graph import Graph, Node
+from tracejit.ir.types import dtype_name
+
+# A kernel that one thread finishes in this time gains less from the others than a barrier costs.
+ALONE_SECONDS = 1.5e-6
+# A program shorter than this is over before other threads have woken up.
+SERIAL_SECONDS = 8e-6
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a buffer lies: input `at` or fresh output `at` of the call, or the arena [bytes]."""
+
+    place: str
+    at: int
+
+    def __str__(self) -> str:
+        return f"{self.place}[{self.at}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One kernel of the program. alone: thread 0 runs it all. wave: barriers stand between waves."""
+
+    kernel: Kernel
+    plain: Kernel
+    slots: tuple[Slot, ...]
+    alone: bool
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """fresh: for each output that is a new array its position among the outputs."""
+
+    graph: Graph
+    launches: tuple[Launch, ...]
+    fresh: tuple[int, ...]
+    arena_bytes: int
+    parallel: bool
+
+    @property
+    def barriers(self) -> int:
+        waves = {launch.wave for launch in self.launches}
+        return len(waves) - 1 if self.parallel and waves else 0
+
+    def __str__(self) -> str:
+        return plan_text(self)
+
+
+def plan_text(plan: Plan) -> str:
+    """The program stage: one line for each kernel call, `barrier` between waves."""
+    threads = "team" if plan.parallel else "one thread"
+    lines = [f"program {plan.graph.name} ({threads}, arena {plan.arena_bytes} bytes):"]
+    for position, node in enumerate(plan.graph.inputs):
+        lines.append(f"  input[{position}] = %{plan.graph.input_name(node)}: {node.type}")
+    wave = 0
+    for launch in plan.launches:
+        if launch.wave != wave and plan.parallel:
+            lines.append("  barrier")
+        wave = launch.wave
+        args = ", ".join(
+            f"{b.name}={slot}: {dtype_name(b.dtype)}[{b.size}] {b.role}"
+            for b, slot in zip(launch.kernel.buffers, launch.slots, strict=False)
+        )
+        where = " on thread 0" if launch.alone and plan.parallel else ""
+        lines.append(f"  {launch.kernel.kind} {launch.kernel.name}({args}){where}")
+    for position, (node, donor) in enumerate(zip(plan.graph.outputs, plan.graph.donated,
+                                                 strict=True)):
+        home = f"input[{donor}]" if donor is not None else f"output[{plan.fresh.index(position)}]"
+        lines.append(f"  return {home}: {node.type}")
+    return "\n".join(lines)
+
+
+def lower_all(fused: Fused) -> list[Lowered]:
+    """Every group as loop nests, in order."""
+    stored = set(fused.graph.inputs)
+    for group in fused.groups:
+        stored.update(group.outputs)
+    return [
+        kernel for n, group in enumerate(fused.groups) for kernel in lower(group, stored, f"k{n}")
+    ]
+
+
+def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine) -> Plan:
+    """Orders and places the kernels of a graph."""
+    return _Planner(fused.graph, list(lowered), machine).plan()
+
+
+class _Planner:
+    def __init__(self, graph: Graph, lowered: list[Lowered], machine: Machine) -> None:
+        self.graph = graph
+        self.lowered = lowered
+        self.machine = machine
+        self.readers: dict[Node, list[int]] = {}
+        self.writers: dict[Node, list[int]] = {}
+        for k, low in enumerate(lowered):
+            self._note(k, low)
+        self.deps: list[set[int]] = [self._data_deps(k) for k in range(len(lowered))]
+        self.rank: dict[int, int] = {}
+        self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
+
+    def _note(self, k: int, low: Lowered) -> None:
+        for node, buffer in zip(low.nodes, low.kernel.buffers, strict=False):
+            if buffer.role != "out":
+                self.readers.setdefault(node, []).append(k)
+            if buffer.role != "in":
+                self.writers.setdefault(node, []).append(k)
+
+    def _data_deps(self, k: int) -> set[int]:
+        nodes = self.lowered[k].nodes
+        return {w for node in nodes for w in self.writers.get(node, ()) if w < k}
+
+    def plan(self) -> Plan:
+        fresh = []
+        for position, (node, donor) in enumerate(
+            zip(self.graph.outputs, self.graph.donated, strict=True)
+        ):
+            if donor is None:
+                self.slots[node] = Slot("output", len(fresh))
+                fresh.append(position)
+            elif node is not self.graph.inputs[donor]:
+                self._donate(node, donor)
+        times = [seconds(low.kernel) for low in self.lowered]
+        parallel = sum(times) > SERIAL_SECONDS
+        alone = [not parallel or t < ALONE_SECONDS for t in times]
+        waves = self._waves(alone)
+        order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
+        arena = self._place(waves)
+        launches = [self._launch(k, alone[k], waves[k]) for k in order]
+        return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel)
+
+    # Donation
+
+    def _donate(self, node: Node, donor: int) -> None:
+        """Gives an output the buffer of an input, in place if that is safe."""
+        taken = self.graph.inputs[donor]
+        writers = self.writers[node]
+        before = [r for r in self.readers.get(taken, ()) if r not in writers]
+        own = [w for w in writers if w in self.readers.get(taken, ())]
+        blocked = any(self._reaches(w, r) for w in writers for r in before)
+        if not blocked and self._same_places(own, writers, taken, node):
+            self.slots[node] = Slot("input", donor)
+            for writer in writers:
+                self.deps[writer].update(before)
+        else:
+            self._copy_back(node, donor)
+
+    def _reaches(self, start: int, goal: int) -> bool:
+        """Whether kernel `goal` has to run after kernel `start`."""
+        stack, seen = [goal], {goal}
+        while stack:
+            k = stack.pop()
+            if k == start:
+                return True
+            fresh = self.deps[k] - seen
+            seen |= fresh
+            stack.extend(fresh)
+        return False
+
+    def _same_places(self, own: list[int], writers: list[int], taken: Node, node: Node) -> bool:
+        """Whether a kernel that reads `taken` and writes `node` reads each element before it
+        stores there, and no other element afterwards."""
+        if not own:
+            return True
+        if len(writers) > 1:
+            return False
+        low = self.lowered[own[0]]
+        names = dict(zip(low.nodes, (b.name for b in low.kernel.buffers), strict=False))
+        source, target = names[taken], names[node]
+        stored: Offset | None = None
+        indices: set[Offset] = set()
+        for stmt in walk(low.kernel.body):
+            if isinstance(stmt, Load) and stmt.buffer == source:
+                if stored is not None:
+                    return False
+                indices.add(stmt.index)
+            elif isinstance(stmt, Store) and stmt.buffer == target:
+                if stored is not None:
+                    return False
+                stored = stmt.index
+        return indices == {stored}
+
+    def _copy_back(self, node: Node, donor: int) -> None:
+        """Adds a kernel that copies an output into the donated buffer when all else is done."""
+        taken = self.graph.inputs[donor]
+        size = node.type.size
+        where = Offset(axis_index("i0"))
+        body = For(
+            Loop("i0", size, parallel=True),
+            (Load("v0", node.dtype, "b0", where), Store("b1", where, "v0")),
+        )
+        buffers = (Buffer("b0", node.dtype, size, "in"), Buffer("b1", node.dtype, size, "out"))
+        k = len(self.lowered)
+        kernel = Kernel(f"k{k}copy", "map", buffers, (body,))
+        self.lowered.append(Lowered(kernel, (node, taken)))
+        self.deps.append(set(self.writers[node]) | set(self.readers.get(taken, ())))
+        self.readers.setdefault(node, []).append(k)
+
+    # Order and memory
+
+    def _waves(self, alone: Sequence[bool]) -> list[int]:
+        """The wave of each kernel: the least number of barriers, each kernel as early as can be."""
+        waves: dict[int, int] = {}
+        for k in self._topological():
+            earliest = (waves[d] + (not (alone[d] and alone[k])) for d in self.deps[k])
+            waves[k] = max(earliest, default=0)
+        self.rank = {k: n for n, k in enumerate(waves)}
+        return [waves[k] for k in range(len(self.lowered))]
+
+    def _topological(self) -> list[int]:
+        order: list[int] = []
+        done: set[int] = set()
+        for root in range(len(self.lowered)):
+            stack = [root]
+            while stack:
+                k = stack[-1]
+                missing = sorted(self.deps[k] - done) if k not in done else []
+                if missing:
+                    stack.extend(missing[::-1])
+                    continue
+                stack.pop()
+                if k not in done:
+                    done.add(k)
+                    order.append(k)
+        return order
+
+    def _place(self, waves: Sequence[int]) -> int:
+        """Gives each temporary an arena offset that no value alive in the same waves has."""
+        spans: list[tuple[int, int, int, Node]] = []
+        for node, writers in self.writers.items():
+            if node in self.slots:
+                continue
+            users = [*writers, *self.readers.get(node, ())]
+            first, last = min(waves[k] for k in users), max(waves[k] for k in users)
+            size = -(-max(node.type.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            spans.append((size, first, last, node))
+        placed: list[tuple[int, int, int, int]] = []
+        for size, first, last, node in sorted(spans, key=lambda s: -s[0]):
+            offset = _lowest_gap(size, [p for p in placed if p[2] <= last and p[3] >= first])
+            placed.append((offset, offset + size, first, last))
+            self.slots[node] = Slot("arena", offset)
+        return max((end for _, end, _, _ in placed), default=0)
+
+    def _launch(self, k: int, alone: bool, wave: int) -> Launch:
+        low = self.lowered[k]
+        slots = tuple(self.slots[node] for node in low.nodes)
+        return Launch(schedule(low.kernel, self.machine), low.kernel, slots, alone, wave)
+
+
+def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:
+    offset = 0
+    for start, end, _, _ in sorted(taken):
+        if start - offset >= size:
+            break
+        offset = max(offset, end)
+    return offset
+
+
