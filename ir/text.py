@@ -20,13 +20,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import tracejit.ir.primitives  # noqa: F401  (the parser looks ops up)
 from tracejit.ir.graph import PRIMITIVES, Attr, Builder, Graph, Loc, Node, attr_key
 from tracejit.ir.types import DTYPES, TensorType, dtype_name, parse_type
+
+if TYPE_CHECKING:
+    from tracejit.ir.fusion import Fused
 
 
 class ParseError(ValueError):
@@ -40,20 +44,70 @@ def print_graph(graph: Graph) -> str:
     """The text form, ending in a newline."""
     nodes = graph.nodes()
     names = node_names(graph, nodes)
+    return _join(graph, names, _Equations(names).of(nodes[len(graph.inputs) :]))
+
+
+def print_fused(fused: Fused) -> str:
+    """The text form with a comment before the nodes of each kernel; it parses as the graph.
+
+    An index map stands with the first kernel that reads through it.
+    """
+    from tracejit.ir.fusion import VIRTUAL
+
+    graph = fused.graph
+    nodes = graph.nodes()
+    names = node_names(graph, nodes)
+    position = {node: i for i, node in enumerate(nodes)}
+    shown = set(graph.inputs)
+    equations = _Equations(names)
+
+    def unseen(members: Iterable[Node]) -> Iterator[str]:
+        """`members` and the index maps they read through, less those already printed."""
+        stack = [node for node in members if node not in shown]
+        wanted = set(stack)
+        while stack:
+            for operand in stack.pop().inputs:
+                if operand.op in VIRTUAL and operand not in shown | wanted:
+                    wanted.add(operand)
+                    stack.append(operand)
+        shown.update(wanted)
+        return equations.of(sorted(wanted, key=position.__getitem__))
+
+    lines: list[str] = []
+    for number, group in enumerate(fused.groups):
+        axes = " ".join(f"{name}={extent}" for name, extent in group.axes)
+        reduced = f" reducing {' '.join(group.reduced)}" if group.reduced else ""
+        stores = ", ".join(names[node] for node in group.outputs)
+        lines.append(f"  # kernel {number}: {group.kind} over [{axes}]{reduced}, stores {stores}")
+        lines += unseen(group.at)
+    lines += unseen(graph.outputs)
+    return _join(graph, names, lines)
+
+
+class _Equations:
+    """Lines of equations, with the source line wherever it changes."""
+
+    def __init__(self, names: dict[Node, str]) -> None:
+        self.names = names
+        self.loc: Loc | None = None
+
+    def of(self, nodes: Iterable[Node]) -> Iterator[str]:
+        for node in nodes:
+            if _source(node.loc) != _source(self.loc):
+                self.loc = node.loc
+                yield f"  # {_source(self.loc)}"
+            yield f"  {print_node(node, self.names)}"
+
+
+def _join(graph: Graph, names: dict[Node, str], equations: Iterable[str]) -> str:
+    """The equations between the header and the return."""
     inputs = ", ".join(f"{names[n]}: {n.type}" for n in graph.inputs)
-    lines = [f"func {graph.name}({inputs}):"]
-    loc: Loc | None = None
-    for node in nodes[len(graph.inputs) :]:
-        if _source(node.loc) != _source(loc):
-            loc = node.loc
-            lines.append(f"  # {_source(loc)}")
-        lines.append(f"  {print_node(node, names)}")
     results = []
     for node, donor in zip(graph.outputs, graph.donated, strict=True):
         suffix = "" if donor is None else f" -> {names[graph.inputs[donor]]}"
         results.append(names[node] + suffix)
-    lines.append(f"  return {', '.join(results)}".rstrip())
-    return "\n".join(lines) + "\n"
+    last = f"  return {', '.join(results)}".rstrip()
+    return "\n".join([f"func {graph.name}({inputs}):", *equations, last]) + "\n"
 
 
 def node_names(graph: Graph, nodes: Sequence[Node]) -> dict[Node, str]:

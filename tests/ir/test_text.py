@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from tests.random_graphs import random_graph
+from tests.random_graphs import random_graph, random_inputs
 from tests.samples import OPS, samples, specials
 from tracejit.ir import ops
+from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Loc
+from tracejit.ir.interpreter import evaluate
+from tracejit.ir.passes import optimize
 from tracejit.ir.text import ParseError, equal, parse
 from tracejit.ir.types import F32, F64, TensorType, type_of
 
@@ -156,3 +161,15 @@ def test_equal_sees_every_difference() -> None:
         for v in ("0.0", "-0.0")
     )
     assert not equal(zero, minus)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_fused_form_parses_as_the_graph(seed: int) -> None:
+    fused = fuse(optimize(random_graph(seed)))
+    text = str(fused)
+    assert text.count("# kernel ") == len(fused.groups)
+    again = parse(text)
+    assert Counter(n.op for n in again.nodes()) == Counter(n.op for n in fused.graph.nodes())
+    arrays = random_inputs(again, seed)
+    for a, b in zip(evaluate(fused.graph, arrays), evaluate(again, arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
