@@ -10,7 +10,7 @@ the last bits of the transcendental functions, which are NumPy's there and libm'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from tracejit.codegen.nest import (
     Offset,
     Stmt,
     Store,
+    kernel_text,
     walk,
 )
 from tracejit.codegen.numba_library import FUNCTIONS, Names, library_source
@@ -270,12 +271,21 @@ def program_source(plan: Plan, *, decorator: bool = True) -> str:
     and returned. bf16, which NumPy lacks, goes in and out as u16. Run as a script it calls itself
     once on random inputs and prints the shape and the sum of each output.
     """
-    kernels = {launch.plain.name: launch.plain for launch in plan.launches}
-    module = module_source(list(kernels.values()), decorator=decorator)
-    return "\n\n".join([module, _program_function(plan), _main(plan.graph)])
+    kernels = _distinct(plan)
+    module = module_source(list(dict.fromkeys(kernels.values())), decorator=decorator)
+    return "\n\n".join([module, _program_function(plan, kernels), _main(plan.graph)])
 
 
-def _program_function(plan: Plan) -> str:
+def _distinct(plan: Plan) -> dict[str, Kernel]:
+    """For each kernel's name the first kernel with the same code: equal layers share theirs."""
+    first: dict[str, Kernel] = {}
+    return {
+        k.name: first.setdefault(kernel_text(k, locations=False, name="k"), k)
+        for k in (launch.plain for launch in plan.launches)
+    }
+
+
+def _program_function(plan: Plan, kernels: Mapping[str, Kernel]) -> str:
     graph = plan.graph
     names = Names({"arena", *(launch.plain.name for launch in plan.launches)})
     inputs = [names.of(graph.input_name(n), f"input{i}") for i, n in enumerate(graph.inputs)]
@@ -300,7 +310,7 @@ def _program_function(plan: Plan) -> str:
     for launch in plan.launches:
         outer = [b for b in launch.plain.buffers if b.role != "scratch"]
         operands = ", ".join(map(where, launch.slots, outer))
-        lines.append(f"    {launch.plain.name}({operands})")
+        lines.append(f"    {kernels[launch.plain.name].name}({operands})")
     homes = dict(zip(plan.fresh, fresh, strict=True))
     results = [
         homes[i] if donor is None else inputs[donor] for i, donor in enumerate(graph.donated)
