@@ -1,1 +1,1 @@
-"""From a fused graph to native code: loop nests, schedules, LLVM IR, the program and its runtime."""
+"""From a fused graph to native code: loop nests, schedules, LLVM IR, program and runtime."""

@@ -103,15 +103,14 @@ class Program:
         )
         return entry.call
 
-    def run(self, arrays: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
-            ) -> list[Array]:
+    def run(
+        self, arrays: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+    ) -> list[Array]:
         """Runs once on any arrays of the inputs' types; donated ones are updated in place."""
         donated = {d for d in self.graph.donated if d is not None}
         types = [node.type for node in self.graph.inputs]
         args = [ArrayArg(t.shape, t.dtype, i in donated) for i, t in enumerate(types)]
-        ready = [
-            _as_passed(array, arg.donated) for array, arg in zip(arrays, args, strict=True)
-        ]
+        ready = [_as_passed(array, arg.donated) for array, arg in zip(arrays, args, strict=True)]
 
         def refuse(*leaves: object) -> object:
             raise TypeError(f"{self.graph.name}: arguments are not {', '.join(map(str, types))}")

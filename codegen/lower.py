@@ -31,7 +31,7 @@ from tracejit.ir.affine import (
     operand_index,
     strides,
 )
-from tracejit.ir.fusion import Group
+from tracejit.ir.fusion import VIRTUAL, Group
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BF16, BOOL, F16, F32, I32, I64, U32, U64, DType, is_integer
 
@@ -148,7 +148,7 @@ class Nest:
         while True:
             if node in self.at and node in self.values and self.at[node] == index:
                 return self.values[node]
-            if node in self.at and node.op in MOVEMENT and self.at[node] == index:
+            if node in self.at and node.op in VIRTUAL and self.at[node] == index:
                 pass
             elif node in self.stored:
                 return self._load_at(node, linear(index, node.shape))
@@ -196,6 +196,8 @@ class Nest:
 
     def row_number(self, rows: Arg, dtype: DType, count: int) -> str:
         """A row index as an i64 inside [0, count): negative ones count from the end."""
+        if dtype == U64:
+            rows = self.let(U64, "minimum", rows, Const(count - 1, U64))
         row = self.let(I64, "cast", rows) if dtype != I64 else rows
         below = self.let(BOOL, "lt", row, Const(0, I64))
         wrapped = self.let(I64, "add", row, Const(count, I64))
@@ -297,8 +299,9 @@ def _operand_indices(nest: Nest, dot: Node) -> tuple[Index, Index]:
 def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     value = dot.attrs[attr]
     assert isinstance(value, tuple)
-    lhs, rhs = (tuple(i for i in side if isinstance(i, int)) for side in value
-                if isinstance(side, tuple))
+    lhs, rhs = (
+        tuple(i for i in side if isinstance(i, int)) for side in value if isinstance(side, tuple)
+    )
     return lhs, rhs
 
 

@@ -22,7 +22,10 @@ BOOL_FOLD_OPS = {"add": "or", "max": "or", "min": "and", "mul": "and"}
 
 # Ops that cost more than storing the value to a row that stays in L1 and loading it again.
 EXPENSIVE = frozenset(
-    ["exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "pow", "div", "remainder", "floor_divide", "gather_rows", "random_bits"]
+    [
+        *("exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos"),
+        *("pow", "div", "remainder", "floor_divide", "gather_rows", "random_bits"),
+    ]
 )
 # Recomputing more cheap ops than this costs as much as one store and one load.
 MAX_RECOMPUTED = 6
@@ -58,7 +61,7 @@ class _Rows:
         return found
 
     def _choose_kept(self) -> None:
-        """Which values a later pass loads (from a kept row or from an output) and not recomputes."""
+        """Which values a later pass loads, from a kept row or from an output."""
         needed: dict[Node, int] = {}
         for node, sources in self.sources.items():
             when = self.stage[node] - (node.op in REDUCTIONS)
@@ -103,7 +106,7 @@ class _Rows:
         return block
 
     def _pass(self, s: int) -> list[Stmt]:
-        """One walk over the row: folds that complete stage s, and stores of what varies along it."""
+        """One walk over the row: folds that complete stage s, stores of what varies along it."""
         nest = self.nest
         folds = [n for n in nest.at if n.op in REDUCTIONS and self.stage[n] == s + 1]
         here = [n for n in nest.at if n in self.across and self.stage[n] == s]

@@ -1,17 +1,17 @@
 """The loop IR: what a fused group computes, as loops over flat buffers. Names no target.
 
-    kernel  = Kernel(name, kind, buffers, body)
-    buffer  = Buffer(name, dtype, size, role)                role: in | out | inout | scratch
-    stmt    = For(loop, body)                                body once per value of the loop's axis
-            | Fold(loops, body, accs)                        body, then acc = op(acc, args), over loops;
-                                                             afterwards each acc is an ordinary value
-            | Load(name, buffer, index)                      name = buffer[index]
-            | Store(buffer, index, value)                    buffer[index] = value
-            | IndexValue(name, dtype, index)                 name = index, as an integer
-            | Let(name, dtype, op, args)                     name = op(args), an elementwise primitive
-    loop    = Loop(axis, extent, parallel, tiles, lanes)
-    index   = Offset(affine, dynamic)                        affine in the axes, plus loaded rows
-    arg     = a name | Const(value, dtype)
+    kernel = Kernel(name, kind, buffers, body)
+    buffer = Buffer(name, dtype, size, role)         role: in | out | inout | scratch
+    stmt   = For(loop, body)                         body for each value of the loop's axis
+           | Fold(loops, body, accs)                 body, then acc = op(acc, args), over loops;
+                                                     afterwards each acc is an ordinary value
+           | Load(name, dtype, buffer, index)        name = buffer[index]
+           | Store(buffer, index, value)             buffer[index] = value
+           | IndexValue(name, dtype, index)          name = index, as an integer
+           | Let(name, dtype, op, args)              name = op(args), op elementwise
+    loop   = Loop(axis, extent, parallel, tiles, lanes)
+    index  = Offset(affine, dynamic)                 affine in the axes, plus loaded rows
+    arg    = a name | Const(value, dtype)
 
 Every name is assigned once. A schedule changes only the order of perfectly nested loops and the
 annotations of `Loop`: `tiles` cuts the extent into runs of `count` tiles of `width` iterations,
@@ -43,7 +43,7 @@ Arg = str | Const
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A flat array of `size` elements. `scratch` is private to a thread and lives for one kernel."""
+    """A flat array of `size` elements; `scratch` belongs to one thread for one kernel."""
 
     name: str
     dtype: DType
@@ -145,7 +145,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Acc:
-    """`name = op(name, args)`, from op's identity; op: add mul max min and or, or fma (+= a * b)."""
+    """`name = op(name, args)` from op's identity; op: add mul max min and or, fma (+= a * b)."""
 
     name: str
     dtype: DType

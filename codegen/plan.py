@@ -40,7 +40,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel of the program. alone: thread 0 runs it all. wave: barriers stand between waves."""
+    """One kernel of the program. alone: on thread 0. wave: a barrier stands between waves."""
 
     kernel: Kernel
     plain: Kernel
@@ -85,8 +85,9 @@ def plan_text(plan: Plan) -> str:
         )
         where = " on thread 0" if launch.alone and plan.parallel else ""
         lines.append(f"  {launch.kernel.kind} {launch.kernel.name}({args}){where}")
-    for position, (node, donor) in enumerate(zip(plan.graph.outputs, plan.graph.donated,
-                                                 strict=True)):
+    for position, (node, donor) in enumerate(
+        zip(plan.graph.outputs, plan.graph.donated, strict=True)
+    ):
         home = f"input[{donor}]" if donor is not None else f"output[{plan.fresh.index(position)}]"
         lines.append(f"  return {home}: {node.type}")
     return "\n".join(lines)
@@ -132,7 +133,7 @@ class _Planner:
         return {w for node in nodes for w in self.writers.get(node, ()) if w < k}
 
     def plan(self) -> Plan:
-        fresh = []
+        fresh: list[int] = []
         for position, (node, donor) in enumerate(
             zip(self.graph.outputs, self.graph.donated, strict=True)
         ):
@@ -275,5 +276,3 @@ def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:
             break
         offset = max(offset, end)
     return offset
-
-

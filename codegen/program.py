@@ -2,8 +2,8 @@
 
     void program(ptr table, i64 tid, i64 nthreads, ptr team)
 
-table: the addresses of the inputs, the fresh outputs and the arena, in that order. Each kernel takes
-its share of the tiles from (tid, nthreads); between waves all threads meet at a barrier.
+table: the addresses of the inputs, the fresh outputs and the arena, in that order. Each kernel
+takes its share of the tiles from (tid, nthreads); between waves all threads meet at a barrier.
 """
 
 from __future__ import annotations
@@ -30,14 +30,33 @@ def emit_program(plan: Plan, symbols: Sequence[str]) -> str:
             lines.append(f"  call void @{symbol}({', '.join([*args, share])})")
             continue
         call = f"  call void @{symbol}({', '.join([*args, 'i64 0, i64 1'])})"
-        lines += [f"  br i1 %first, label %alone{number}, label %done{number}",
-                  f"alone{number}:", call, f"  br label %done{number}", f"done{number}:"]
-    declared = [_declaration(launch, symbol)
-                for symbol, launch in dict(zip(symbols, plan.launches, strict=True)).items()]
+        lines += [
+            f"  br i1 %first, label %alone{number}, label %done{number}",
+            f"alone{number}:",
+            call,
+            f"  br label %done{number}",
+            f"done{number}:",
+        ]
+    declared = [
+        _declaration(launch, symbol)
+        for symbol, launch in dict(zip(symbols, plan.launches, strict=True)).items()
+    ]
     head = f"define void @{SYMBOL}(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {{"
     first = "  %first = icmp eq i64 %tid, 0"
-    return "\n".join([*declared, "declare void @tj_barrier(ptr, i64)", head, "entry:", first,
-                      *pointers.loads, *lines, "  ret void", "}", ""])
+    return "\n".join(
+        [
+            *declared,
+            "declare void @tj_barrier(ptr, i64)",
+            head,
+            "entry:",
+            first,
+            *pointers.loads,
+            *lines,
+            "  ret void",
+            "}",
+            "",
+        ]
+    )
 
 
 def _declaration(launch: Launch, symbol: str) -> str:

@@ -266,8 +266,9 @@ def _outer_tile(
     if machine.registers == 32:
         rows = min(rows, 6 if vectors == 4 else MAX_ROWS)
     row = _row_axis(loops, column, sides)
-    tiled = {column: replace(by[column], tiles=_cut(by[column].extent, vectors * lanes),
-                             lanes=lanes)}
+    tiled = {
+        column: replace(by[column], tiles=_cut(by[column].extent, vectors * lanes), lanes=lanes)
+    }
     if row is not None:
         width = min(rows, max(by[row].extent, 1))
         tiled[row] = replace(by[row], tiles=_even(by[row].extent, width))
@@ -290,8 +291,7 @@ def _dot_tile(
     inner = fold.loops[-1]
     tiled_fold = replace(
         fold,
-        loops=(*fold.loops[:-1],
-               replace(inner, tiles=_cut(inner.extent, lanes), lanes=lanes)),
+        loops=(*fold.loops[:-1], replace(inner, tiles=_cut(inner.extent, lanes), lanes=lanes)),
     )
     body = tuple(tiled_fold if s is fold else s for s in body)
     high, wide = (4, 6) if machine.registers == 32 else (3, 4)
@@ -315,8 +315,13 @@ def _plain_contraction(
     if not loops or lanes == 1:
         return loops, body
     stores = [s for s in body if isinstance(s, Store)]
-    last = max(loops, key=lambda loop: (
-        all(s.index.affine.coefficient(loop.axis) == 1 for s in stores), loop.extent))
+    last = max(
+        loops,
+        key=lambda loop: (
+            all(s.index.affine.coefficient(loop.axis) == 1 for s in stores),
+            loop.extent,
+        ),
+    )
     points = min(2, -(-max(last.extent, 1) // lanes))
     tiled = replace(last, tiles=_cut(last.extent, points * lanes), lanes=lanes)
     return [*(loop for loop in loops if loop is not last), tiled], _chain_folds(body, points)

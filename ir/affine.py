@@ -83,6 +83,8 @@ def split(offset: Affine, shape: Sequence[int], extents: Mapping[str, int]) -> I
 
     Each stride takes the terms it divides; what remains must stay below the stride.
     """
+    if 0 in shape:
+        return (ZERO,) * len(shape)
     index = []
     rest = offset
     for size, stride in zip(shape, strides(shape), strict=True):
@@ -104,7 +106,7 @@ def _within(value: Affine, bound: int, extents: Mapping[str, int]) -> bool:
     for axis, c in value.terms:
         reach = c * (extents[axis] - 1)
         low, high = low + min(reach, 0), high + max(reach, 0)
-    return 0 <= low and high < max(bound, 1)
+    return low >= 0 and high < max(bound, 1)
 
 
 def operand_index(node: Node, index: Index, extents: Mapping[str, int]) -> Index | None:

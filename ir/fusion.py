@@ -135,11 +135,11 @@ def fuse(graph: Graph) -> Fused:
     """Groups the nodes of `graph`. Every value that outlives its group is stored exactly once."""
     graph = _distinct_outputs(graph)
     fuser = _Fuser(graph)
+    outputs = set(graph.outputs)
     for position, node in enumerate(graph.nodes()):
         fuser.position[node] = position
         fuser.place(node)
-    for node in graph.outputs:
-        if node.op in VIRTUAL and node not in fuser.group_of:
+        if node.op in VIRTUAL and node in outputs:
             fuser.copy(node)
     return Fused(graph, tuple(_ordered(fuser, graph)))
 
@@ -311,9 +311,7 @@ class _Fuser:
         draft.operand_at[node] = index
         self._join(draft, node, _without(index, node.ints("axes")))
 
-    def _reduces(
-        self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]
-    ) -> bool:
+    def _reduces(self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> bool:
         """Whether `draft` can fold `operand` over `axes`; a map group becomes a row group."""
         names = _bare(index)
         if names is None or set(names) - {""} != set(draft.extents):
@@ -327,9 +325,7 @@ class _Fuser:
         self._make_row(draft, operand, index, axes)
         return True
 
-    def _make_row(
-        self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]
-    ) -> None:
+    def _make_row(self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> None:
         draft.kind = "row"
         draft.reduced = tuple(index[d].axes()[0] for d in axes if index[d] != ZERO)
         draft.full = (operand.shape, index)

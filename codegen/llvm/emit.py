@@ -2,9 +2,10 @@
 
 Tiled loops are unrolled and jammed: a statement is emitted once for each *point*, a combination of
 offsets within the tiles of the loops around it, and only for the axes that it varies along. So a
-matrix product whose loops over i and j are tiled keeps one accumulator per point in a register, loads
-each element of either side once for all points that share it, and nothing here knows what a matrix is.
-No LLVM pass runs afterwards that would move code: what is invariant is placed where it belongs.
+matrix product whose loops over i and j are tiled keeps one accumulator per point in a register,
+loads each element of either side once for all points that share it, and nothing here knows what a
+matrix is. No LLVM pass runs afterwards that would move code: what is invariant is placed where it
+belongs.
 """
 
 from __future__ import annotations
@@ -295,14 +296,17 @@ class _Emitter:
         start = 0
         for run in loop.runs():
 
-            def inside(number: str | None, run: Tile = run, start: int = start) -> None:
+            def inside(
+                number: str | None, none: list[Vec], run: Tile = run, start: int = start
+            ) -> list[Vec]:
                 with self._tile(loop, run, start, number):
                     self._block(stmt.body)
+                return none
 
             if run.count == 1:
-                inside(None)
+                inside(None, [])
             elif run.count:
-                self._loop(loop.axis, "0", str(run.count), lambda n, _: inside(n) or [], [], True)
+                self._loop(loop.axis, "0", str(run.count), inside, [], True)
             start += run.count * run.width
 
     def _store(self, stmt: Store) -> None:
