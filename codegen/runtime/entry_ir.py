@@ -1,0 +1,587 @@
+"""The native entry: one routine for all steps, driven by the `Step` that `self` points to.
+
+In order: scalars are converted; outputs are claimed (which may run Python); the lock is taken;
+arguments are checked and the table filled; the program runs. Only the first two may run Python, so
+nothing can change an argument between its check and its use, except a thread that the user lets.
+A step that does not take these arguments hands them to `slow`, with nothing done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+
+from tracejit.codegen.runtime import layout, native
+from tracejit.codegen.runtime.team_ir import BLOCK
+
+ARRAY, FLOAT64, FLOAT32, INTEGER, UNSIGNED64, OTHER = range(6)
+FRESH = -1  # the `arg` of an output that is no argument
+WAYS = 2  # arrays kept per output: the user still holds the last one when asking for the next
+
+
+class Argument(ctypes.Structure):
+    """What one argument, or one output kept for reuse, must be."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),  # ARRAY, or how to convert a scalar
+        ("type", ctypes.c_void_p),
+        ("dtype", ctypes.c_void_p),
+        ("word", ctypes.c_int64),  # layout.dtype_word
+        ("dims", ctypes.c_void_p),
+        ("ndim", ctypes.c_int32),
+        ("flags", ctypes.c_int32),  # that must be set
+        ("nbytes", ctypes.c_int64),
+        ("donated", ctypes.c_int64),
+        ("low", ctypes.c_int64),  # of an integer
+        ("high", ctypes.c_int64),
+    )
+
+
+class Step(ctypes.Structure):
+    """One step, as the entry sees it. The table holds arguments, captured, fresh outputs, arena."""
+
+    _fields_ = (
+        ("nargs", ctypes.c_int64),
+        ("nranges", ctypes.c_int64),  # arguments and captured
+        ("ndonated", ctypes.c_int64),
+        ("nscalars", ctypes.c_int64),
+        ("nouts", ctypes.c_int64),
+        ("nfresh", ctypes.c_int64),
+        ("nthreads", ctypes.c_int64),
+        ("release_gil", ctypes.c_int64),
+        ("verified", ctypes.c_int64),  # the pointers in the table were found distinct
+        ("program", ctypes.c_void_p),
+        ("team", ctypes.c_void_p),
+        ("cell", ctypes.c_void_p),
+        ("table", ctypes.c_void_p),
+        ("arguments", ctypes.c_void_p),  # Argument[nranges]
+        ("scalars", ctypes.c_void_p),  # i64[nscalars]: their positions
+        ("outs", ctypes.c_void_p),  # i64[nouts]: the argument, or FRESH
+        ("fresh", ctypes.c_void_p),  # Argument[nfresh]
+        ("kept", ctypes.c_void_p),  # list of nfresh * WAYS arrays or None
+        ("make", ctypes.c_void_p),  # callable: makes fresh output k, keeps it, returns it
+        ("bits", ctypes.c_void_p),  # callable: the bits of scalar argument k, given its value
+        ("ensure", ctypes.c_void_p),  # callable: starts the team's threads
+        ("slow", ctypes.c_void_p),  # callable: takes the arguments
+    )
+
+
+STEP = native.Fields("Step", Step)
+ARGUMENT = native.Fields("Argument", Argument)
+
+
+def _word(result: str, base: str, offset: int, kind: str = "ptr") -> str:
+    """Two instructions: `result` = what lies `offset` bytes into the object at `base`."""
+    at = f"{result}.at"
+    return f"{at} = getelementptr i8, ptr {base}, i64 {offset}\n  {result} = load {kind}, ptr {at}"
+
+
+CHECKS = f"""
+; Whether an object is the array that the Argument describes.
+define internal i1 @fits(ptr %object, ptr %want) {{
+entry:
+  {_word("%type", "%object", layout.TYPE)}
+  {ARGUMENT.load("%type.want", "%want", "type")}
+  %type.same = icmp eq ptr %type, %type.want
+  br i1 %type.same, label %array, label %no
+array:
+  {_word("%ndim", "%object", layout.NDIM, "i32")}
+  {ARGUMENT.load("%ndim.want", "%want", "ndim")}
+  %ndim.same = icmp eq i32 %ndim, %ndim.want
+  {_word("%flags", "%object", layout.FLAGS, "i32")}
+  {ARGUMENT.load("%flags.want", "%want", "flags")}
+  %flags.both = and i32 %flags, %flags.want
+  %flags.set = icmp eq i32 %flags.both, %flags.want
+  %form = and i1 %ndim.same, %flags.set
+  br i1 %form, label %element, label %no
+element:
+  {_word("%dtype", "%object", layout.DTYPE)}
+  {ARGUMENT.load("%dtype.want", "%want", "dtype")}
+  %dtype.same = icmp eq ptr %dtype, %dtype.want
+  br i1 %dtype.same, label %shape, label %equal
+equal:  ; another object for the same dtype, as unpickled arrays have
+  {_word("%word.all", "%dtype", layout.DTYPE_WORD, "i64")}
+  %word = and i64 %word.all, {layout.DTYPE_MASK}
+  {ARGUMENT.load("%word.want", "%want", "word")}
+  %word.same = icmp eq i64 %word, %word.want
+  br i1 %word.same, label %shape, label %no
+shape:
+  {_word("%dims", "%object", layout.DIMENSIONS)}
+  {ARGUMENT.load("%dims.want", "%want", "dims")}
+  br label %axis
+axis:
+  %k = phi i32 [ 0, %shape ], [ %k.next, %length ]
+  %more = icmp slt i32 %k, %ndim
+  br i1 %more, label %length, label %yes
+length:
+  %length.at = getelementptr i64, ptr %dims, i32 %k
+  %n = load i64, ptr %length.at
+  %want.at = getelementptr i64, ptr %dims.want, i32 %k
+  %n.want = load i64, ptr %want.at
+  %k.next = add i32 %k, 1
+  %n.same = icmp eq i64 %n, %n.want
+  br i1 %n.same, label %axis, label %no
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+
+; Whether argument %i, whose pointer changed, lies apart from all that donation forbids it to meet.
+define internal i1 @apart(ptr %step, ptr %arguments, i64 %i) {{
+entry:
+  {STEP.load("%table", "%step", "table")}
+  {STEP.load("%count", "%step", "nranges")}
+  %mine = getelementptr %Argument, ptr %arguments, i64 %i
+  {ARGUMENT.load("%size", "%mine", "nbytes")}
+  {ARGUMENT.load("%donated", "%mine", "donated")}
+  %start.at = getelementptr i64, ptr %table, i64 %i
+  %start = load i64, ptr %start.at
+  %end = add i64 %start, %size
+  br label %look
+look:
+  %j = phi i64 [ 0, %entry ], [ %j.next, %next ]
+  %more = icmp slt i64 %j, %count
+  br i1 %more, label %other, label %yes
+other:
+  %their = getelementptr %Argument, ptr %arguments, i64 %j
+  {ARGUMENT.load("%their.size", "%their", "nbytes")}
+  %their.start.at = getelementptr i64, ptr %table, i64 %j
+  %their.start = load i64, ptr %their.start.at
+  %their.end = add i64 %their.start, %their.size
+  %before = icmp ult i64 %start, %their.end
+  %after = icmp ult i64 %their.start, %end
+  %meets = and i1 %before, %after
+  br i1 %meets, label %weigh, label %next
+weigh:
+  %another = icmp ne i64 %i, %j
+  %filled = icmp ne i64 %their.size, 0
+  {ARGUMENT.load("%their.donated", "%their", "donated")}
+  %either = or i64 %donated, %their.donated
+  %forbidden = icmp ne i64 %either, 0
+  %bad.0 = and i1 %another, %filled
+  %bad = and i1 %bad.0, %forbidden
+  br i1 %bad, label %no, label %next
+next:
+  %j.next = add i64 %j, 1
+  br label %look
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+
+; Converts a Python scalar of the right type into %cell. False: it has no such value.
+define internal i1 @convert(ptr %step, ptr %want, ptr %object, i64 %position, ptr %cell) {{
+entry:
+  {_word("%type", "%object", layout.TYPE)}
+  {ARGUMENT.load("%type.want", "%want", "type")}
+  %type.same = icmp eq ptr %type, %type.want
+  br i1 %type.same, label %typed, label %no
+typed:
+  {ARGUMENT.load("%kind", "%want", "kind")}
+  %is_other = icmp eq i64 %kind, {OTHER}
+  br i1 %is_other, label %ask, label %plain
+plain:
+  %is_float = icmp sle i64 %kind, {FLOAT32}
+  br i1 %is_float, label %float, label %integer
+float:
+  %double = call double @PyFloat_AsDouble(ptr %object)
+  %suspect = fcmp oeq double %double, -1.0
+  br i1 %suspect, label %float.check, label %float.store
+float.check:
+  %float.error = call ptr @PyErr_Occurred()
+  %float.good = icmp eq ptr %float.error, null
+  br i1 %float.good, label %float.store, label %clear
+float.store:
+  %is_double = icmp eq i64 %kind, {FLOAT64}
+  br i1 %is_double, label %store.double, label %store.single
+store.double:
+  store double %double, ptr %cell
+  ret i1 true
+store.single:
+  %single = fptrunc double %double to float
+  store float %single, ptr %cell
+  ret i1 true
+integer:
+  %overflow.at = alloca i32
+  %int = call i64 @PyLong_AsLongLongAndOverflow(ptr %object, ptr %overflow.at)
+  %overflow = load i32, ptr %overflow.at
+  %is_long = icmp eq i32 %overflow, 0
+  br i1 %is_long, label %range, label %long
+range:
+  {ARGUMENT.load("%low", "%want", "low")}
+  {ARGUMENT.load("%high", "%want", "high")}
+  %above = icmp sge i64 %int, %low
+  %below = icmp sle i64 %int, %high
+  %inside = and i1 %above, %below
+  br i1 %inside, label %store.int, label %no
+store.int:
+  store i64 %int, ptr %cell
+  ret i1 true
+long:
+  %is_unsigned = icmp eq i64 %kind, {UNSIGNED64}
+  %positive = icmp sgt i32 %overflow, 0
+  %may_fit = and i1 %is_unsigned, %positive
+  br i1 %may_fit, label %unsigned, label %no
+unsigned:
+  %value = call i64 @PyLong_AsUnsignedLongLong(ptr %object)
+  br label %finish
+ask:
+  %boxed = call ptr @PyLong_FromLongLong(i64 %position)
+  %ask.args = alloca [2 x ptr]
+  store ptr %boxed, ptr %ask.args
+  %second = getelementptr ptr, ptr %ask.args, i64 1
+  store ptr %object, ptr %second
+  {STEP.load("%bits", "%step", "bits")}
+  %answer = call ptr @PyObject_Vectorcall(ptr %bits, ptr %ask.args, i64 2, ptr null)
+  call void @Py_DecRef(ptr %boxed)
+  %answered = icmp ne ptr %answer, null
+  br i1 %answered, label %unbox, label %clear
+unbox:
+  %word = call i64 @PyLong_AsUnsignedLongLong(ptr %answer)
+  call void @Py_DecRef(ptr %answer)
+  br label %finish
+finish:
+  %result = phi i64 [ %value, %unsigned ], [ %word, %unbox ]
+  store i64 %result, ptr %cell
+  %error = call ptr @PyErr_Occurred()
+  %good = icmp eq ptr %error, null
+  br i1 %good, label %yes, label %clear
+clear:
+  call void @PyErr_Clear()
+  br label %no
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+"""
+
+OUTPUTS = f"""
+; A new reference to fresh output %k: one kept from before that nobody holds any more, else a new
+; array. The count of its base tells of views, as a view's base is the base of what it views.
+define internal ptr @claim(ptr %step, i64 %k) {{
+entry:
+  {STEP.load("%fresh", "%step", "fresh")}
+  %want = getelementptr %Argument, ptr %fresh, i64 %k
+  {STEP.load("%kept", "%step", "kept")}
+  %first = mul i64 %k, {WAYS}
+  %end = add i64 %first, {WAYS}
+  br label %way
+way:
+  %w = phi i64 [ %first, %entry ], [ %w.next, %next ]
+  %more = icmp slt i64 %w, %end
+  br i1 %more, label %look, label %make
+look:
+  %object = call ptr @PyList_GetItem(ptr %kept, i64 %w)
+  {_word("%holders", "%object", layout.REFCOUNT, "i32")}
+  %ours = icmp eq i32 %holders, 1
+  br i1 %ours, label %form, label %next
+form:
+  %good = call i1 @fits(ptr %object, ptr %want)
+  br i1 %good, label %views, label %next
+views:
+  {_word("%base", "%object", layout.BASE)}
+  {_word("%viewers", "%base", layout.REFCOUNT, "i32")}
+  %unseen = icmp eq i32 %viewers, 1
+  br i1 %unseen, label %take, label %next
+next:
+  %w.next = add i64 %w, 1
+  br label %way
+take:
+  call void @Py_IncRef(ptr %object)
+  ret ptr %object
+make:
+  %number = call ptr @PyLong_FromLongLong(i64 %k)
+  %args = alloca ptr
+  store ptr %number, ptr %args
+  {STEP.load("%maker", "%step", "make")}
+  %new = call ptr @PyObject_Vectorcall(ptr %maker, ptr %args, i64 1, ptr null)
+  call void @Py_DecRef(ptr %number)
+  ret ptr %new
+}}
+
+; The tuple of results, with the fresh ones also at %arrays; null with an error set.
+define internal ptr @claim_all(ptr %step, ptr %args, ptr %arrays) {{
+entry:
+  {STEP.load("%count", "%step", "nouts")}
+  {STEP.load("%outs", "%step", "outs")}
+  %tuple = call ptr @PyTuple_New(i64 %count)
+  %got = icmp ne ptr %tuple, null
+  br i1 %got, label %look, label %fail
+look:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %put ]
+  %k = phi i64 [ 0, %entry ], [ %k.next, %put ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %which, label %out
+which:
+  %arg.at = getelementptr i64, ptr %outs, i64 %i
+  %arg = load i64, ptr %arg.at
+  %is_fresh = icmp eq i64 %arg, {FRESH}
+  br i1 %is_fresh, label %fresh, label %donated
+donated:
+  %object.at = getelementptr ptr, ptr %args, i64 %arg
+  %object = load ptr, ptr %object.at
+  call void @Py_IncRef(ptr %object)
+  br label %put
+fresh:
+  %new = call ptr @claim(ptr %step, i64 %k)
+  %made = icmp ne ptr %new, null
+  br i1 %made, label %note, label %drop
+note:
+  %array.at = getelementptr ptr, ptr %arrays, i64 %k
+  store ptr %new, ptr %array.at
+  %k.more = add i64 %k, 1
+  br label %put
+put:
+  %item = phi ptr [ %object, %donated ], [ %new, %note ]
+  %k.next = phi i64 [ %k, %donated ], [ %k.more, %note ]
+  %ignored = call i32 @PyTuple_SetItem(ptr %tuple, i64 %i, ptr %item)
+  %i.next = add i64 %i, 1
+  br label %look
+out:
+  ret ptr %tuple
+drop:
+  call void @Py_DecRef(ptr %tuple)
+  br label %fail
+fail:
+  ret ptr null
+}}
+"""
+
+FILLING = f"""
+; Checks all arguments and puts their pointers into the table, under the step's lock. False: a miss.
+define internal i1 @fill(ptr %step, ptr %args, ptr %cells, ptr %arrays) {{
+entry:
+  {STEP.load("%count", "%step", "nargs")}
+  {STEP.load("%table", "%step", "table")}
+  {STEP.load("%arguments", "%step", "arguments")}
+  {STEP.load("%verified", "%step", "verified")}
+  {STEP.address("%verified.set", "%step", "verified")}
+  store i64 0, ptr %verified.set
+  %first_time = icmp eq i64 %verified, 0
+  %changed = alloca i64, i64 %count
+  br label %look
+look:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %next ]
+  %c = phi i64 [ 0, %entry ], [ %c.next, %next ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %which, label %checked
+which:
+  %want = getelementptr %Argument, ptr %arguments, i64 %i
+  %slot = getelementptr ptr, ptr %table, i64 %i
+  {ARGUMENT.load("%kind", "%want", "kind")}
+  %is_array = icmp eq i64 %kind, {ARRAY}
+  br i1 %is_array, label %array, label %scalar
+scalar:
+  %cell = getelementptr i64, ptr %cells, i64 %i
+  store ptr %cell, ptr %slot
+  br label %next
+array:
+  %object.at = getelementptr ptr, ptr %args, i64 %i
+  %object = load ptr, ptr %object.at
+  %good = call i1 @fits(ptr %object, ptr %want)
+  br i1 %good, label %store, label %miss
+store:
+  {_word("%data", "%object", layout.DATA)}
+  %old = load ptr, ptr %slot
+  store ptr %data, ptr %slot
+  %moved = icmp ne ptr %old, %data
+  {ARGUMENT.load("%size", "%want", "nbytes")}
+  %filled = icmp ne i64 %size, 0
+  %news.0 = or i1 %moved, %first_time
+  %news = and i1 %news.0, %filled
+  %changed.at = getelementptr i64, ptr %changed, i64 %c
+  store i64 %i, ptr %changed.at
+  %one = zext i1 %news to i64
+  %c.more = add i64 %c, %one
+  br label %next
+next:
+  %c.next = phi i64 [ %c, %scalar ], [ %c.more, %store ]
+  %i.next = add i64 %i, 1
+  br label %look
+checked:
+  {STEP.load("%ndonated", "%step", "ndonated")}
+  %any = icmp ne i64 %ndonated, 0
+  br i1 %any, label %donation, label %outputs
+donation:
+  %d = phi i64 [ 0, %checked ], [ %d.next, %pair ]
+  %d.more = icmp slt i64 %d, %c
+  br i1 %d.more, label %pair, label %outputs
+pair:
+  %which.at = getelementptr i64, ptr %changed, i64 %d
+  %which.i = load i64, ptr %which.at
+  %fine = call i1 @apart(ptr %step, ptr %arguments, i64 %which.i)
+  %d.next = add i64 %d, 1
+  br i1 %fine, label %donation, label %miss
+outputs:
+  store i64 1, ptr %verified.set
+  {STEP.load("%nranges", "%step", "nranges")}
+  {STEP.load("%nfresh", "%step", "nfresh")}
+  %places = getelementptr ptr, ptr %table, i64 %nranges
+  br label %place
+place:
+  %k = phi i64 [ 0, %outputs ], [ %k.next, %put ]
+  %k.more = icmp slt i64 %k, %nfresh
+  br i1 %k.more, label %put, label %hit
+put:
+  %array.at = getelementptr ptr, ptr %arrays, i64 %k
+  %out = load ptr, ptr %array.at
+  {_word("%out.data", "%out", layout.DATA)}
+  %place.at = getelementptr ptr, ptr %places, i64 %k
+  store ptr %out.data, ptr %place.at
+  %k.next = add i64 %k, 1
+  br label %place
+hit:
+  ret i1 true
+miss:
+  ret i1 false
+}}
+"""
+
+ENTRY = f"""
+@nested = private constant [55 x i8] c"a compiled step was called from inside a run of itself\\00"
+@tj_runtime_error = external global i8
+
+; METH_FASTCALL. %self: an array whose data is the Step.
+define ptr @tj_entry(ptr %self, ptr %args, i64 %nargs) {{
+entry:
+  {_word("%step", "%self", layout.DATA)}
+  {STEP.load("%nargs.want", "%step", "nargs")}
+  %right_count = icmp eq i64 %nargs, %nargs.want
+  br i1 %right_count, label %scalars, label %slow
+scalars:
+  %cells = alloca i64, i64 %nargs
+  {STEP.load("%arguments", "%step", "arguments")}
+  {STEP.load("%nscalars", "%step", "nscalars")}
+  {STEP.load("%positions", "%step", "scalars")}
+  br label %scalar
+scalar:
+  %s = phi i64 [ 0, %scalars ], [ %s.next, %converting ]
+  %s.more = icmp slt i64 %s, %nscalars
+  br i1 %s.more, label %converting, label %outputs
+converting:
+  %position.at = getelementptr i64, ptr %positions, i64 %s
+  %position = load i64, ptr %position.at
+  %want = getelementptr %Argument, ptr %arguments, i64 %position
+  %object.at = getelementptr ptr, ptr %args, i64 %position
+  %object = load ptr, ptr %object.at
+  %scalar.at = getelementptr i64, ptr %cells, i64 %position
+  %converted = call i1 @convert(ptr %step, ptr %want, ptr %object, i64 %position, ptr %scalar.at)
+  %s.next = add i64 %s, 1
+  br i1 %converted, label %scalar, label %slow
+outputs:
+  {STEP.load("%nfresh", "%step", "nfresh")}
+  %arrays = alloca ptr, i64 %nfresh
+  %tuple = call ptr @claim_all(ptr %step, ptr %args, ptr %arrays)
+  %claimed = icmp ne ptr %tuple, null
+  br i1 %claimed, label %threads, label %fail
+threads:
+  {STEP.load("%nthreads", "%step", "nthreads")}
+  {STEP.load("%team", "%step", "team")}
+  {BLOCK.load("%size", "%team", "size")}
+  %enough = icmp sge i64 %size, %nthreads
+  br i1 %enough, label %lock, label %ensure
+ensure:
+  {STEP.load("%starter", "%step", "ensure")}
+  %started = call ptr @PyObject_Vectorcall(ptr %starter, ptr null, i64 0, ptr null)
+  %fine = icmp ne ptr %started, null
+  br i1 %fine, label %ensured, label %drop
+ensured:
+  call void @Py_DecRef(ptr %started)
+  br label %lock
+lock:
+  {STEP.load("%cell", "%step", "cell")}
+  %got = call i32 @tj_try_lock(ptr %cell)
+  %open = icmp ne i32 %got, 0
+  br i1 %open, label %locked, label %taken
+taken:
+  %mine = call i32 @tj_is_mine(ptr %cell)
+  %is_mine = icmp ne i32 %mine, 0
+  br i1 %is_mine, label %refuse, label %queue
+queue:  ; without the GIL, which who holds the lock may need
+  %waiter = call ptr @PyEval_SaveThread()
+  %ignored = call i32 @tj_lock(ptr %cell, i64 -1)
+  call void @PyEval_RestoreThread(ptr %waiter)
+  br label %locked
+locked:
+  %hit = call i1 @fill(ptr %step, ptr %args, ptr %cells, ptr %arrays)
+  br i1 %hit, label %run, label %miss
+run:
+  {STEP.load("%program", "%step", "program")}
+  {STEP.load("%table", "%step", "table")}
+  {STEP.load("%release", "%step", "release_gil")}
+  %keep = icmp eq i64 %release, 0
+  br i1 %keep, label %run.held, label %run.free
+run.held:
+  call void @tj_run(ptr %team, ptr %program, ptr %table, i64 %nthreads)
+  call void @tj_unlock(ptr %cell)
+  ret ptr %tuple
+run.free:
+  %state = call ptr @PyEval_SaveThread()
+  call void @tj_run(ptr %team, ptr %program, ptr %table, i64 %nthreads)
+  call void @tj_unlock(ptr %cell)
+  call void @PyEval_RestoreThread(ptr %state)
+  ret ptr %tuple
+miss:
+  call void @tj_unlock(ptr %cell)
+  call void @Py_DecRef(ptr %tuple)
+  br label %slow
+slow:
+  {STEP.load("%slow.callable", "%step", "slow")}
+  %result = call ptr @PyObject_Vectorcall(ptr %slow.callable, ptr %args, i64 %nargs, ptr null)
+  ret ptr %result
+refuse:
+  call void @PyErr_SetString(ptr @tj_runtime_error, ptr @nested)
+  br label %drop
+drop:
+  call void @Py_DecRef(ptr %tuple)
+  br label %fail
+fail:
+  ret ptr null
+}}
+"""
+
+_PYTHON = """
+declare ptr @PyErr_Occurred()
+declare void @PyErr_Clear()
+declare void @PyErr_SetString(ptr, ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare double @PyFloat_AsDouble(ptr)
+declare ptr @PyList_GetItem(ptr, i64)
+declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
+declare i64 @PyLong_AsUnsignedLongLong(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+"""
+
+_TEAM = """
+declare i32 @tj_try_lock(ptr)
+declare i32 @tj_lock(ptr, i64)
+declare i32 @tj_is_mine(ptr)
+declare void @tj_unlock(ptr)
+declare void @tj_run(ptr, ptr, ptr, i64)
+"""
+
+
+def text() -> str:
+    """The entry's module: the same in every process, for one Python, NumPy and host."""
+    types = [STEP.declaration, ARGUMENT.declaration, BLOCK.declaration]
+    return "\n".join([*types, _PYTHON, _TEAM, CHECKS, OUTPUTS, FILLING, ENTRY])
+
+
+def imports(team: Mapping[str, int]) -> dict[str, int]:
+    """What the module needs; `team`: the symbols of the thread team."""
+    declared = [line.partition("@")[2].partition("(")[0] for line in _PYTHON.split("\n") if line]
+    ours = [line.partition("@")[2].partition("(")[0] for line in _TEAM.split("\n") if line]
+    return {
+        **native.python_symbols(*declared),
+        **{name: team[name] for name in ours},
+        "tj_runtime_error": id(RuntimeError),
+    }
