@@ -211,7 +211,8 @@ class Builder:
 
     def full(self, value: Scalar, type: TensorType) -> Node:
         """The constant `value`, converted to the dtype, in every element of a tensor."""
-        item = np.asarray(value).astype(type.dtype).item()
+        with np.errstate(all="ignore"):  # 1e300 becomes inf in f32, as for any other value
+            item = np.asarray(value).astype(type.dtype).item()
         return self.emit(PRIMITIVES["full"], value=item, shape=type.shape, dtype=type.dtype)
 
     @contextmanager

@@ -178,7 +178,7 @@ WRONG = (
     Rule("x - x => 0", x - x, lambda m: ops.zeros_like(m.root)),
     Rule("x / x => 1", x / x, lambda m: ops.ones_like(m.root)),
     Rule("-(x - y) => y - x", -(x - y), y - x),
-    Rule("x / c => x * (1 / c)", op("div", x, c), op("mul", x, op("div", x / x, c))),
+    Rule("x / c => x * (1 / c)", op("div", x, c), lambda m: m["x"] * (1.0 / m["c"])),
     Rule("maximum(x, y) => maximum(y, x)", op("maximum", x, y), op("maximum", y, x)),
     Rule("not(x < y) => x >= y", op("not", op("lt", x, y)), op("ge", x, y)),
     Rule("exp(log(x)) => x", op("exp", op("log", x)), x),
