@@ -1,1 +1,1 @@
-"""The graph IR: types, primitives with all their rules, autodiff, passes, text form, interpreter."""
+"""The graph IR: types, primitives with all their rules, autodiff, passes, text, interpreter."""
