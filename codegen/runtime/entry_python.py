@@ -33,7 +33,9 @@ class PythonCall:
         self._plan = plan
         self._lock = Lock() if plan.nthreads == 1 else None
         self._arena = aligned_empty((plan.arena_bytes,), np.dtype(np.uint8))
-        self._kept: list[list[Array]] = [[] for _ in plan.fresh]
+        # Tuples are replaced, never changed: a thread that looks at one holds all that is in it, so
+        # an array that left meanwhile never counts as held by the entry alone.
+        self._kept: list[tuple[Array, ...]] = [() for _ in plan.fresh]
 
     def __call__(self, *args: object) -> object:
         plan = self._plan
@@ -74,8 +76,7 @@ class PythonCall:
             if _references(array) == _ALONE and _fits(array, want):
                 return array
         made = _make(want)
-        kept.insert(0, made)
-        del kept[_WAYS:]
+        self._kept[index] = (made, *kept)[:_WAYS]
         return made
 
 
@@ -92,7 +93,7 @@ def _references(array: Array) -> tuple[int, int] | None:
 
 def _references_of_kept() -> tuple[int, int]:
     """What `_references` says in `_claim` of an array that only the entry holds."""
-    kept = [aligned_empty((1,), np.dtype(np.uint8))]
+    kept = (aligned_empty((1,), np.dtype(np.uint8)),)
     for array in kept:
         return _references(array) or (0, 0)
     raise AssertionError

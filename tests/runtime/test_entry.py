@@ -1,0 +1,679 @@
+"""The entry of a step, native and in Python: what it takes, what it returns, whom it asks."""
+
+import ctypes
+import gc
+import pickle
+import sys
+import threading
+import warnings
+import weakref
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tracejit.codegen.runtime import entry_native, entry_plan, entry_python, layout, toolchain
+from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
+
+F32, I64, U8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
+
+# add: out[0:4] = x[0:4] + y[0:4]. bump: x[0:4] += 1. copy_N: copies the N words of the table
+# behind the first to where that points to. on_captured: runs the second captured on the first.
+IR = """
+define void @on_captured(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {
+  %program.at = getelementptr ptr, ptr %table, i64 1
+  %program = load ptr, ptr %program.at
+  %inner = load ptr, ptr %table
+  call void %program(ptr %inner, i64 %tid, i64 %nthreads, ptr %team)
+  ret void
+}
+define void @add(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {
+  %y.at = getelementptr ptr, ptr %table, i64 1
+  %out.at = getelementptr ptr, ptr %table, i64 2
+  %x.p = load ptr, ptr %table
+  %y.p = load ptr, ptr %y.at
+  %out.p = load ptr, ptr %out.at
+  %x = load <4 x float>, ptr %x.p, align 4
+  %y = load <4 x float>, ptr %y.p, align 4
+  %sum = fadd <4 x float> %x, %y
+  store <4 x float> %sum, ptr %out.p, align 4
+  ret void
+}
+define void @bump(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {
+  %x.p = load ptr, ptr %table
+  %x = load <4 x float>, ptr %x.p, align 4
+  %y = fadd <4 x float> %x, splat (float 1.0)
+  store <4 x float> %y, ptr %x.p, align 4
+  ret void
+}
+define void @nothing(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {
+  ret void
+}
+"""
+COPY = """
+define void @copy_{n}(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {{
+  %to = load ptr, ptr %table
+  %from = getelementptr ptr, ptr %table, i64 1
+  {body}
+  ret void
+}}
+"""
+COPY_WORD = """
+  %p{k} = getelementptr ptr, ptr %from, i64 {k}
+  %v{k} = load ptr, ptr %p{k}
+  %q{k} = getelementptr ptr, ptr %to, i64 {k}
+  store ptr %v{k}, ptr %q{k}
+"""
+COUNTS = (1, 2, 5)
+
+
+@pytest.fixture(scope="module")
+def code():
+    copies = [
+        COPY.format(n=n, body="".join(COPY_WORD.format(k=k) for k in range(n))) for n in COUNTS
+    ]
+    names = ["add", "bump", "nothing", "on_captured", *(f"copy_{n}" for n in COUNTS)]
+    return toolchain.link(toolchain.compile_ir([IR + "".join(copies)]), names, {})
+
+
+@pytest.fixture(params=["native", "python"])
+def entry(request, code, monkeypatch, programs):
+    """`entry(program, args, outs, ...)` makes an entry of either kind."""
+    if request.param == "native" and not layout.layout_ok():
+        pytest.skip("this interpreter has the Python entry only")
+    monkeypatch.setattr(layout, "layout_ok", lambda: request.param == "native")
+
+    def make(
+        program, args, outs=(), captured=(), arena=0, nthreads=1, release_gil=False, slow=None
+    ):
+        known = program if isinstance(program, int) else programs.get(program)
+        address = code.address(program) if known is None else known
+        made = make_entry(
+            address,
+            args,
+            outs,
+            captured,
+            arena,
+            nthreads,
+            release_gil,
+            slow or (lambda *values: ("slow", values)),
+            keep=code,
+        )
+        assert made.native == (request.param == "native")
+        return made.call
+
+    return make
+
+
+def f32(*values):
+    return np.array(values, np.float32)
+
+
+VECTOR = ArrayArg((4,), F32)
+DONATED = ArrayArg((4,), F32, donated=True)
+X, Y = f32(1, 2, 3, 4), f32(10, 20, 30, 40)
+
+
+def is_slow(result):
+    return isinstance(result, tuple) and len(result) == 2 and result[0] == "slow"
+
+
+@pytest.mark.parametrize("release_gil", [False, True])
+@pytest.mark.parametrize("nthreads", [1, 2, 3])
+def test_add(entry, nthreads, release_gil):
+    add = entry(
+        "add", [VECTOR, VECTOR], [FreshOut((4,), F32)], nthreads=nthreads, release_gil=release_gil
+    )
+    for k in range(5):
+        (out,) = add(X, Y + np.float32(k))
+        assert type(out) is np.ndarray and out.dtype == F32 and out.flags.c_contiguous
+        assert out.tolist() == (X + Y + k).tolist()
+
+
+def test_the_table(entry):
+    words, captured = np.zeros(5, I64), np.zeros(3, F32)
+    args = [ArrayArg((5,), I64), VECTOR]
+    outs = [FreshOut((4,), F32), FreshOut((2, 3), I64)]
+    copy = entry("copy_5", args, outs, [captured.ctypes.data], arena=100)
+    first, second = copy(words, X)
+    assert words[:4].tolist() == [array.ctypes.data for array in (X, captured, first, second)]
+    assert second.shape == (2, 3) and second.dtype == I64
+    assert words[4] % 64 == first.ctypes.data % 64 == second.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("arena", [0, 1, 1 << 20])
+def test_arena_is_aligned_and_stays(entry, arena):
+    words = np.zeros(1, I64)
+    copy = entry("copy_1", [ArrayArg((1,), I64)], arena=arena)
+    assert copy(words) == ()
+    first = words[0]
+    assert first != 0 and first % 64 == 0
+    copy(words)
+    assert words[0] == first
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 1), (2, 1, 3, 1, 2, 1, 1, 1)])
+@pytest.mark.parametrize("dtype", [F32, I64, np.dtype(bool), np.dtype(ml_dtypes.bfloat16)])
+def test_shapes_and_dtypes(entry, shape, dtype):
+    words = np.zeros(2, I64)
+    copy = entry("copy_2", [ArrayArg((2,), I64), ArrayArg(shape, dtype)], [FreshOut(shape, dtype)])
+    array = np.zeros(shape, dtype)
+    (out,) = copy(words, array)
+    assert words.tolist() == [array.ctypes.data, out.ctypes.data]
+    assert out.shape == shape and out.dtype == dtype
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+MISALIGNED = np.zeros(17, U8)[1:].view(np.float32)
+BAD = {
+    "list": [1.0, 2.0, 3.0, 4.0],
+    "scalar": 1.0,
+    "None": None,
+    "dtype": np.zeros(4),
+    "same size dtype": np.zeros(4, np.int32),
+    "byte order": np.zeros(4, ">f4"),
+    "length": np.zeros(5, np.float32),
+    "fewer axes": np.zeros((), np.float32),
+    "more axes": np.zeros((4, 1), np.float32),
+    "stride": np.zeros(8, np.float32)[::2],
+    "negative stride": np.zeros(4, np.float32)[::-1],
+    "misaligned": MISALIGNED,
+    "subclass": np.zeros(4, np.float32).view(Subclass),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("nthreads", [1, 2])
+def test_other_arguments_go_to_slow(entry, name, nthreads):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)], nthreads=nthreads)
+    result = add(X, BAD[name])
+    assert is_slow(result)
+    assert result[1][0] is X and result[1][1] is BAD[name]
+    assert add(X, Y)[0].tolist() == (X + Y).tolist()  # and nothing was left locked
+
+
+@pytest.mark.parametrize("args", [(), (X,), (X, Y, X)])
+def test_another_number_of_arguments_goes_to_slow(entry, args):
+    result = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])(*args)
+    assert is_slow(result) and len(result[1]) == len(args)
+
+
+def test_keywords_are_refused(entry):
+    with pytest.raises(TypeError):
+        entry("nothing", [VECTOR])(x=X)
+
+
+def test_slow_may_raise(entry):
+    def slow(*args):
+        raise ValueError("not like that")
+
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)], slow=slow)
+    with pytest.raises(ValueError, match="not like that"):
+        add(X, None)
+    assert add(X, Y)[0].tolist() == (X + Y).tolist()
+
+
+def test_slow_may_normalise_and_call_again(entry):
+    def slow(*args):
+        return add(*(np.ascontiguousarray(arg, np.float32) for arg in args))
+
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)], slow=slow)
+    assert add(X[::-1], [1, 1, 1, 1])[0].tolist() == [5, 4, 3, 2]
+
+
+def test_unpickled_arrays_are_taken(entry):
+    array = pickle.loads(pickle.dumps(X))
+    assert entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])(array, array)[0][3] == 8
+
+
+def test_read_only_arguments(entry):
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    (out,) = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])(frozen, frozen)
+    assert out.tolist() == (X + X).tolist()
+    assert is_slow(entry("bump", [DONATED], [DonatedOut(0)])(frozen))
+    assert frozen.tolist() == X.tolist()
+
+
+def test_held_outputs_are_never_overwritten(entry):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    held = [add(X, Y + np.float32(k))[0] for k in range(10)]
+    for k, out in enumerate(held):
+        assert out.tolist() == (X + Y + k).tolist()
+    assert len({out.ctypes.data for out in held}) == 10
+
+
+def test_dropped_outputs_are_used_again(entry):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    out, seen = None, set()
+    for _ in range(20):
+        (out,) = add(X, Y)  # the last one is still held when the next is made
+        seen.add(id(out))
+    assert len(seen) == 2
+
+
+HOLD = {
+    "view": lambda out: out[1:3],
+    "view of a view": lambda out: out[1:][1:],
+    "reinterpreted": lambda out: out.view(np.int32),
+    "transposed": lambda out: out.T,
+    "memoryview": memoryview,
+    "base": lambda out: out.base,
+    "ctypes": lambda out: out.ctypes,
+    "dlpack": np.from_dlpack,
+}
+
+
+@pytest.mark.parametrize("name", HOLD)
+def test_whatever_looks_at_an_output_holds_it(entry, name):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    (out,) = add(X, Y)
+    place, held = out.ctypes.data, HOLD[name](out)
+    gc.collect()
+    del out
+    places = [add(X, Y)[0].ctypes.data for _ in range(6)]
+    assert place not in places
+    assert held is not None
+
+
+def reshape(out):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        out.shape = (2, 2)
+
+
+def retype(out):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        out.dtype = np.int32
+
+
+def freeze(out):
+    out.setflags(write=False)
+
+
+@pytest.mark.parametrize("change", [reshape, retype, freeze])
+def test_an_output_that_the_user_changed_is_not_used_again(entry, change):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    for _ in range(5):
+        (out,) = add(X, Y)
+        assert out.shape == (4,) and out.dtype == F32 and out.flags.writeable
+        assert out.tolist() == (X + Y).tolist()
+        change(out)
+        del out
+
+
+def test_outputs_are_independent(entry):
+    outs = [FreshOut((4,), F32), FreshOut((4,), F32), DonatedOut(0), DonatedOut(0)]
+    first, second, third, fourth = entry("nothing", [DONATED], outs)(X)
+    assert first is not second and first.ctypes.data != second.ctypes.data
+    assert third is X and fourth is X
+
+
+def test_donated_is_updated_in_place(entry):
+    array = X.copy()
+    bump = entry("bump", [DONATED], [DonatedOut(0)])
+    for k in range(1, 4):
+        (out,) = bump(array)
+        assert out is array and array.tolist() == (X + k).tolist()
+
+
+def test_donated_must_lie_apart(entry):
+    memory = np.zeros(16, np.float32)
+    args = [DONATED, VECTOR, DONATED]
+    call = entry("nothing", args, [DonatedOut(0)], captured=[memory[12:].ctypes.data])
+    a, b, c, d = memory[0:4], memory[4:8], memory[8:12], memory[12:16]
+    other = np.zeros(4, np.float32)
+    assert call(a, b, c) == (a,) or call(a, b, c)[0] is a
+    shifted = memory[2:6]
+    apart = [(a, b, c), (b, a, c), (c, b, a), (a, other, c), (a, b, c), (other, b, a)]
+    meeting = [(a, a, c), (a, b, a), (a, b, b), (a, shifted, c), (shifted, b, c), (b, c, c)]
+    meeting += [(d, a, b), (a, b, d), (memory[11:15], a, b)]
+    for good in apart:
+        for bad in meeting:
+            assert not is_slow(call(*good)), good
+            assert is_slow(call(*bad)), bad
+
+
+def test_arguments_that_are_not_donated_may_meet(entry):
+    (out,) = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])(X, X)
+    assert out.tolist() == (X + X).tolist()
+    (donated,) = entry("nothing", [DONATED, VECTOR, VECTOR], [DonatedOut(0)])(X, Y, Y)
+    assert donated is X
+
+
+def test_empty_donated_arrays_meet_nobody(entry):
+    empty, line = ArrayArg((0,), F32, donated=True), ArrayArg((4,), F32, donated=True)
+    call = entry("nothing", [empty, empty, line], [DonatedOut(2)])
+    middle = X[2:2]
+    assert call(middle, middle, X)[0] is X
+
+
+SCALARS = [
+    (np.float64, 0.1),
+    (np.float64, float("inf")),
+    (np.float64, -1.0),
+    (np.float32, 0.1),
+    (np.float32, -1.0),
+    (np.float32, 1e300),
+    (np.float32, 1e-45),
+    (np.float16, 0.1),
+    (np.float16, 1e9),
+    (ml_dtypes.bfloat16, 0.1),
+    (ml_dtypes.bfloat16, -3.5),
+    (np.int64, -(2**63)),
+    (np.int64, 2**63 - 1),
+    (np.int32, -1),
+    (np.int8, -128),
+    (np.uint8, 255),
+    (np.uint64, 2**64 - 1),
+    (np.uint64, 7),
+    (np.bool_, True),
+    (np.bool_, False),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value"), SCALARS)
+def test_scalars(entry, dtype, value):
+    assert scalar_through(entry, ScalarArg(np.dtype(dtype)), value) == bits(value, dtype)
+
+
+def bits(value, dtype):
+    with np.errstate(over="ignore"):
+        return np.array(value, dtype).tobytes()
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+def look_at_cell(table, tid, nthreads, team):
+    """A program: keeps the bytes of its one scalar, whose cell is there only while it runs."""
+    cell = ctypes.c_void_p.from_address(table).value
+    look_at_cell.seen = ctypes.string_at(cell, look_at_cell.size)
+
+
+def scalar_through(entry, arg, value):
+    """The bytes of a scalar's cell, or "slow"."""
+    look_at_cell.seen, look_at_cell.size = None, arg.dtype.itemsize
+    call = entry(ctypes.cast(look_at_cell, ctypes.c_void_p).value, [arg], slow=lambda _: "slow")
+    return look_at_cell.seen if call(value) == () else "slow"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "value"),
+    [
+        (np.float32, int, 2**24 + 1),
+        (np.float64, int, 2**63 + 5),
+        (np.float32, bool, True),
+        (np.int32, bool, True),
+        (np.uint64, bool, True),
+        (np.float16, int, 3),
+    ],
+)
+def test_scalars_of_another_kind(entry, dtype, kind, value):
+    assert scalar_through(entry, ScalarArg(np.dtype(dtype), kind), value) == bits(value, dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.float32, 1),
+        (np.float32, True),
+        (np.float32, np.float32(1)),
+        (np.float32, np.float64(1)),
+        (np.float32, "1"),
+        (np.float32, np.ones(())),
+        (np.int32, 1.0),
+        (np.int32, True),
+        (np.int32, 2**31),
+        (np.int32, -(2**31) - 1),
+        (np.int8, 128),
+        (np.uint8, -1),
+        (np.uint8, 256),
+        (np.int64, 2**63),
+        (np.int64, -(2**63) - 1),
+        (np.uint64, -1),
+        (np.uint64, 2**64),
+        (np.bool_, 1),
+        (np.bool_, None),
+    ],
+)
+def test_scalars_that_do_not_fit_go_to_slow(entry, dtype, value):
+    assert scalar_through(entry, ScalarArg(np.dtype(dtype)), value) == "slow"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_integers_beyond_all_floats_go_to_slow(entry, dtype):
+    assert scalar_through(entry, ScalarArg(np.dtype(dtype), int), 10**400) == "slow"
+
+
+def test_scalar_kinds_that_make_no_sense():
+    for dtype, kind in ((np.int32, float), (np.bool_, int), (np.bool_, float)):
+        with pytest.raises(TypeError, match=kind.__name__):
+            ScalarArg(np.dtype(dtype), kind)
+
+
+def test_plans_that_make_no_sense(entry):
+    with pytest.raises(ValueError, match="not donated"):
+        entry("nothing", [VECTOR], [DonatedOut(0)])
+    with pytest.raises(ValueError, match="not donated"):
+        entry("nothing", [VECTOR], [DonatedOut(3)])
+    with pytest.raises(ValueError, match="0 threads"):
+        entry("nothing", [VECTOR], nthreads=0)
+
+
+@pytest.mark.parametrize("release_gil", [False, True])
+@pytest.mark.parametrize("nthreads", [1, 2])
+def test_two_threads_call_one_entry(entry, nthreads, release_gil):
+    add = entry(
+        "add", [VECTOR, VECTOR], [FreshOut((4,), F32)], nthreads=nthreads, release_gil=release_gil
+    )
+    mistakes, before = [], sys.getswitchinterval()
+
+    def calls(k):
+        held = []
+        for n in range(300):
+            y = f32(k, n, k * n, 1)
+            held.append((y, add(X, y)[0]))
+            if len(held) > 5:
+                held.pop(0)
+            mistakes.extend(y for y, out in held if (out != X + y).any())
+
+    threads = [threading.Thread(target=calls, args=(k,)) for k in range(3)]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not mistakes
+
+
+@pytest.mark.parametrize("nthreads", [1, 2])
+def test_runs_of_one_entry_do_not_overlap(entry, nthreads, programs):
+    table = np.zeros(2, I64)
+    captured = [table.ctypes.data, programs["alone"]]
+    call = entry("on_captured", [], captured=captured, nthreads=nthreads, release_gil=True)
+
+    def calls():
+        for _ in range(40):
+            call()
+
+    threads = [threading.Thread(target=calls) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert table.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("nthreads", [1, 3])
+def test_barriers(entry, nthreads, programs):
+    table = np.zeros(8, I64)
+    captured = [table.ctypes.data, programs["rounds"]]
+    call = entry("on_captured", [], captured=captured, nthreads=nthreads)
+    for _ in range(3):
+        call()
+    assert table[0] == 0 and (table[1 : 1 + nthreads] == 2000).all()
+
+
+def test_a_step_inside_itself_is_an_error(entry):
+    errors = []
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    def program(table, tid, nthreads, team):
+        try:
+            calls[0]()
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    address = ctypes.cast(program, ctypes.c_void_p).value
+    calls = [entry(address, [])]
+    assert calls[0]() == ()
+    assert calls[0]() == ()
+    assert len(errors) == 2 and all("inside a run" in error for error in errors)
+
+
+def test_no_memory_for_an_output(entry, monkeypatch):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    (held,) = add(X, Y)
+
+    def no_memory(*args):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        for module in (entry_native, entry_python, entry_plan):
+            patch.setattr(module, "aligned_empty", no_memory)
+        with pytest.raises(MemoryError, match="no room"):
+            add(X, Y)
+    assert add(X, Y)[0].tolist() == held.tolist()
+
+
+def test_no_reference_is_lost_or_kept(entry):
+    array, y, number = X.copy(), Y.copy(), 1234.5
+    outs = [DonatedOut(0), FreshOut((4,), F32), FreshOut((), F32)]
+    call = entry("nothing", [DONATED, VECTOR, ScalarArg(F32)], outs)
+    bad = [(array, y, 1), (array, None, number), (array, array, number), (array, y)]
+
+    def counts():
+        return [sys.getrefcount(thing) for thing in (array, y, number, None, X)]
+
+    call(array, y, number)
+    before = counts()
+    for _ in range(2000):
+        call(array, y, number)
+        for args in bad:
+            call(*args)
+    assert all(abs(a - b) < 100 for a, b in zip(before, counts(), strict=True))
+
+
+def test_an_entry_goes_when_nobody_holds_it(entry, code):
+    class Keep:
+        pass
+
+    keep = Keep()
+    kept = weakref.ref(keep)
+
+    class Slow:
+        def __call__(self, *args):
+            return self.call(*args)
+
+    slow = Slow()
+    kept_slow = weakref.ref(slow)
+    slow.call = call = make_entry(
+        code.address("add"), [VECTOR, VECTOR], [FreshOut((4,), F32)], [], 64, 1, False, slow, keep
+    ).call
+    (out,) = call(X, Y)
+    del keep, slow
+    gc.collect()
+    assert kept() is not None and kept_slow() is not None
+    del call
+    gc.collect()
+    assert kept() is None and kept_slow() is None
+    assert out.tolist() == (X + Y).tolist()
+
+
+def test_call_outlives_the_entry(entry):
+    add = entry("add", [VECTOR, VECTOR], [FreshOut((4,), F32)])
+    gc.collect()
+    assert add(X, Y)[0].tolist() == (X + Y).tolist()
+
+
+def test_layout_holds_here():
+    if sys.implementation.name == "cpython" and layout.counts_references():
+        assert layout.layout_ok()
+
+
+OFFSETS = ["TYPE", "DATA", "NDIM", "DIMENSIONS", "BASE", "DTYPE", "FLAGS", "DTYPE_WORD"]
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+@pytest.mark.skipif(not layout.layout_ok(), reason="another layout")
+def test_self_test_sees_another_layout(monkeypatch, name):
+    wrong = {"DATA": layout.NDIM, "DIMENSIONS": layout.DIMENSIONS + 8}
+    monkeypatch.setattr(layout, name, wrong.get(name, layout.DATA))
+    assert not layout.layout_ok.__wrapped__()
+
+
+def test_self_test_that_fails_gives_the_python_entry(monkeypatch, code):
+    monkeypatch.setattr(layout, "_as_expected", lambda array: False)
+    monkeypatch.setattr(layout, "layout_ok", layout.layout_ok.__wrapped__)
+    made = make_entry(
+        code.address("add"), [VECTOR, VECTOR], [FreshOut((4,), F32)], [], 0, 1, False, print
+    )
+    assert not made.native
+    assert made.call(X, Y)[0].tolist() == (X + Y).tolist()
+
+
+@pytest.mark.parametrize("build", ["free-threaded", "pypy"])
+def test_builds_that_count_otherwise(monkeypatch, build):
+    if build == "pypy":
+        monkeypatch.setattr(sys.implementation, "name", "pypy")
+    else:
+        monkeypatch.setattr(layout.sysconfig, "get_config_var", lambda name: 1)
+    assert not layout.layout_ok.__wrapped__()
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+import conftest
+from tracejit.codegen.runtime import layout, toolchain
+layout.layout_ok = lambda: KIND == "native"
+from tracejit.codegen.runtime.entry import ArrayArg, FreshOut, make_entry
+text = "define void @f(ptr %table, i64 %tid, i64 %n, ptr %team) {\\n ret void\\n}"
+linked = toolchain.link(toolchain.compile_ir([text]), ["f"], {})
+f32 = np.dtype("f4")
+x = np.zeros(3, f32)
+calls = [make_entry(linked.address("f"), [ArrayArg((3,), f32)], [FreshOut((3,), f32)], [], 64,
+                    nthreads, release, print, linked).call
+         for nthreads in (1, 2, 3) for release in (False, True)]
+going = True
+def keep_calling():
+    while going:
+        for call in calls:
+            call(x)
+thread = threading.Thread(target=keep_calling)
+thread.start()
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        for call in calls:
+            for _ in range(10):
+                assert call(x)[0].shape == (3,)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    for call in calls:
+        call(x)
+going = False
+thread.join()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["native", "python"])
+def test_fork(run_script, kind):
+    assert run_script(f"KIND = {kind!r}\n" + FORK) == "done\n"
