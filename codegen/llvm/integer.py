@@ -108,10 +108,12 @@ def _quotient(b: Builder, x: Vec, y: Vec) -> Vec:
 
 
 def power(b: Builder, x: Vec, y: Vec) -> Vec:
-    """x ** y, wrapped around, for y >= 0; any value for a negative y."""
+    """x ** y, wrapped around; a negative y counts as 0."""
     exponent = y.literal
     if exponent is not None and 0 <= exponent <= 64:
         return _constant_power(b, x, int(exponent))
+    if x.dtype.kind == "i":
+        y = b.combine("max", y, b.like(y, 0))
     return b.outlined("ipow", x.dtype, _power_loop, x, y)
 
 

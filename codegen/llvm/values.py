@@ -37,7 +37,9 @@ _SPELLING: Final[dict[str, tuple[str, str]]] = {
     "uint32": ("i32", "i32"),
     "uint64": ("i64", "i64"),
     "float16": ("half", "f16"),
-    BF16_NAME: ("bfloat", "bf16"),
+    # As bits, always: without AVX512-BF16 LLVM rounds a bfloat anew whenever it moves one between
+    # blocks or lanes, by a call of a library that is not there.
+    BF16_NAME: ("i16", "i16"),
     "float32": ("float", "f32"),
     "float64": ("double", "f64"),
 }
@@ -90,7 +92,7 @@ def literal_text(value: float | int | bool | np.generic, dtype: DType) -> str:
         return f"0x{bits:016X}"
     if dtype == F32:
         return f"0x{_widened_bits(bits):016X}"
-    return f"0x{'H' if dtype == F16 else 'R'}{bits:04X}"
+    return f"0xH{bits:04X}" if dtype == F16 else str(bits)
 
 
 def _widened_bits(bits: int) -> int:
@@ -139,8 +141,8 @@ def _parse_literal(text: str, dtype: DType) -> float | int | bool | None:
         return 0
     if not is_float(dtype):
         return int(text)
+    if dtype.name == BF16_NAME:
+        return float(np.uint32(int(text) << 16).view(np.float32))
     if text[2] == "H":
         return float(np.uint16(int(text[3:], 16)).view(np.float16))
-    if text[2] == "R":
-        return float(np.uint32(int(text[3:], 16) << 16).view(np.float32))
     return float(struct.unpack("<d", struct.pack("<Q", int(text, 16)))[0])
