@@ -189,8 +189,10 @@ class Nest:
             return self._gather(node, index)
         if node.op == "random_bits":
             return self._random(node, index)
-        if node.op in MOVEMENT or node.op in ("full", "iota"):
+        if node.op in VIRTUAL:
             return self.read(node, index)
+        if node.op == "contiguous":
+            return self.read(node.inputs[0], index)
         args = [self.read(operand, index) for operand in node.inputs]
         return self.let(node.dtype, node.op, *args)
 

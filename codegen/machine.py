@@ -19,6 +19,12 @@ class Machine:
     l1: int
     l2: int
 
+    @property
+    def column_vectors(self) -> int:
+        """Vectors side by side in a register tile of a matrix product: 6 x 2 of 16 registers and
+        6 x 4 of 32 leave room for what is being multiplied, and keep both units busy."""
+        return 4 if self.registers == 32 else 2
+
     def lanes(self, dtypes: Iterable[DType]) -> int:
         """Elements of one vector for a kernel over these dtypes.
 

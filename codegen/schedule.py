@@ -260,7 +260,7 @@ def _outer_tile(
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Vectors along `column`, whose panel stays in cache while the rows go by."""
     by = loops_by(loops)
-    vectors = min(4 if machine.registers == 32 else 2, -(-by[column].extent // lanes))
+    vectors = min(machine.column_vectors, -(-by[column].extent // lanes))
     # Beside the accumulators: one vector of each column and one broadcast.
     rows = min((machine.registers - 1 - vectors) // vectors, MAX_ROWS)
     if machine.registers == 32:
@@ -300,7 +300,7 @@ def _dot_tile(
     tiled: dict[str, Loop] = {}
     for group, width in ((right, wide), (left, high)):
         if group:
-            axis = max(group, key=lambda loop: loop.extent)
+            axis = max(group, key=lambda loop: min(loop.extent, width))
             tiles = _even(axis.extent, min(width, max(axis.extent, 1)))
             tiled[axis.axis] = replace(axis, tiles=tiles)
     order = [loop for loop in loops if loop.axis not in tiled]

@@ -7,12 +7,16 @@ on it (then it is part of the cache key). `tracejit.config` is this module.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 Setting = str | int | bool
+
+LOG_TOPICS = ("trace", "passes", "fusion", "kernels", "cache", "retrace", "times")
 
 
 def _default_cache() -> str:
@@ -35,7 +39,7 @@ def _on(text: str) -> bool:
 
 FLAGS: dict[str, Flag] = {
     "log": Flag("TRACEJIT_LOG", str, lambda: "", False,
-                "comma-separated topics: trace, passes, fusion, kernels, cache, retrace, times"),
+                f"comma-separated topics: {', '.join(LOG_TOPICS)}"),
     "dump_dir": Flag("TRACEJIT_DUMP_DIR", str, lambda: "", False,
                      "a folder that every stage of every compile is written to"),
     "cache_dir": Flag("TRACEJIT_CACHE_DIR", str, _default_cache, False,
@@ -85,7 +89,21 @@ def override(name: str, value: Setting) -> Iterator[None]:
 
 def logging(topic: str) -> bool:
     """Whether `topic` is among those of TRACEJIT_LOG."""
-    return topic in str(get("log")).split(",")
+    return topic in _topics(text("log"))
+
+
+@cache
+def _topics(setting: str) -> frozenset[str]:
+    """The topics that a value of TRACEJIT_LOG names. Warns, once, of those that do not exist."""
+    named = frozenset(name.strip() for name in setting.split(",")) - {""}
+    unknown = sorted(named.difference(LOG_TOPICS))
+    if unknown:
+        warnings.warn(
+            f"TRACEJIT_LOG: no topic {', '.join(map(repr, unknown))}; "
+            f"topics: {', '.join(LOG_TOPICS)}",
+            stacklevel=3,
+        )
+    return named
 
 
 def text(name: str) -> str:

@@ -191,6 +191,8 @@ class _Fuser:
             self._place_elementwise(node)
         elif node.op == "dot_general":
             self._place_contraction(node)
+        elif node.op == "contiguous":
+            self._place_contiguous(node)
         else:
             kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble", "pad": "assemble"}
             self._start(kinds.get(node.op, "map"), node)
@@ -340,6 +342,14 @@ class _Fuser:
         assert draft.full is not None
         found = self._source(operand, draft.full[1], draft)
         return found is True or (isinstance(found, _Draft) and not found.depends_on(draft))
+
+    def _place_contiguous(self, node: Node) -> None:
+        """Another order in memory: whoever computes the operand stores it there as well."""
+        where = self._placed(node.inputs[0])
+        if where is not None and self._fits(node, *where):
+            self._join(where[0], node, where[1])
+        else:
+            self._start("map", node)
 
     def _place_contraction(self, node: Node) -> None:
         draft = self._start("contraction", node)

@@ -160,6 +160,11 @@ def reverse(x: Node, axes: Ints) -> Node:
     return x.builder.emit(PRIMITIVES["reverse"], x, axes=axes) if axes else x
 
 
+def contiguous(x: Node) -> Node:
+    """x, lying in memory in row-major order of its own shape."""
+    return x.builder.emit(PRIMITIVES["contiguous"], x)
+
+
 def pad(x: Node, value: Scalar, low: Ints, high: Ints, interior: Ints | None = None) -> Node:
     """`value` before, after and between the elements, so many per axis."""
     low, high = _ints(low), _ints(high)

@@ -220,6 +220,11 @@ def _stop_gradient(rng: Rng, dtype: DType) -> Iterator[Example]:
     yield (draw(rng, dtype, (3,)),), {}
 
 
+def _contiguous(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for shape in ((), (3,), (2, 5), (0, 3)):
+        yield (draw(rng, dtype, shape),), {}
+
+
 # Reductions, contraction, gather, random
 
 
@@ -301,6 +306,7 @@ STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[E
     "concatenate": (ALL, _concatenate),
     "mark": (ALL, _mark),
     "stop_gradient": (ALL, _stop_gradient),
+    "contiguous": (ALL, _contiguous),
     "reduce_sum": (NUMBERS, _reduce(True)),
     "reduce_prod": (NUMBERS, _reduce(True)),
     "reduce_max": (ALL, _reduce(False)),

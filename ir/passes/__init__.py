@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
+from tracejit.ir.log import Stopwatch, log
 from tracejit.ir.passes.simplify import simplify
 from tracejit.ir.verify import verify
 
@@ -26,7 +27,12 @@ def optimize(graph: Graph) -> Graph:
     check = verify if config.get("verify") else _trust
     check(graph)
     for step in PIPELINE:
+        watch, before = Stopwatch(), graph
         graph = check(step(graph))
+        if config.logging("passes"):
+            name = getattr(step, "__name__", str(step))
+            sizes = f"{len(before.nodes())} -> {len(graph.nodes())} nodes"
+            log("passes", f"{graph.name}: {name}: {sizes}, {watch.lap(name) * 1e3:.1f} ms")
     return graph
 
 

@@ -205,6 +205,10 @@ def _identity_infer(*types: TensorType, **attrs: int) -> TensorType:
     return _one("mark" if attrs else "stop_gradient", types)
 
 
+def _contiguous_infer(*types: TensorType) -> TensorType:
+    return _one("contiguous", types)
+
+
 primitive("full", _full_infer, _full_eval, None)
 primitive("iota", _iota_infer, _iota_eval, None)
 primitive("broadcast", _broadcast_infer, _broadcast_eval, _broadcast_vjp)
@@ -220,4 +224,8 @@ primitive(
     _concatenate_vjp,
 )
 primitive("mark", _identity_infer, lambda x, id: x, lambda g, y, x, id: (g,))
+# Its operand, lying in memory in row-major order: layouts are chosen by placing it.
+primitive(
+    "contiguous", _contiguous_infer, lambda x: np.asarray(x, order="C"), lambda g, y, x: (g,)
+)
 primitive("stop_gradient", _identity_infer, lambda x: x, None)
