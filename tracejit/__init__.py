@@ -7,7 +7,8 @@ from tracejit import numpy as numpy
 from tracejit.debug import disable_jit
 from tracejit.ir import config
 from tracejit.ir.text import parse
-from tracejit.jit import Jitted, Lowered, jit, make_graph
+from tracejit.jit import Jitted, jit, make_graph
+from tracejit.lowered import Lowered
 from tracejit.transform import grad, stop_gradient, value_and_grad
 from tracejit.variable import Variable
 

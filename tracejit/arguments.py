@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Argument:
     path: tuple[Any, ...]
     label: str
     type: TensorType
-    number: type | None = None
+    number: builtins.type | None = None
     variable: Variable | None = None
 
     @property

@@ -12,7 +12,7 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, I32, ShapeError
 from tracejit.lowering import broadcast_to, cast, emit
-from tracejit.movement import promoted
+from tracejit.movement import moveaxis, promoted
 from tracejit.source import here
 from tracejit.tracer import Tracer
 
@@ -44,7 +44,7 @@ def matmul(x1: Any, x2: Any) -> Any:
         return out
     if a.ndim == 2 and b.ndim > 2:
         product = contract(a, b, ((1,), (b.ndim - 2,)), ((), ()))
-        return np.moveaxis(product, 0, -2)
+        return moveaxis(product, 0, -2)
     try:
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
@@ -179,9 +179,7 @@ def _summed(term: str, value: Tracer, needed: set[str]) -> tuple[str, Tracer]:
     return "".join(label for label in term if label in needed), value
 
 
-def _pair(
-    first: str, a: Tracer, second: str, b: Tracer, later: set[str]
-) -> tuple[str, Tracer]:
+def _pair(first: str, a: Tracer, second: str, b: Tracer, later: set[str]) -> tuple[str, Tracer]:
     first, a = _summed(first, a, later.union(second))
     second, b = _summed(second, b, later.union(first))
     shared = [label for label in first if label in second]

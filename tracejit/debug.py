@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 import numpy as np
@@ -42,12 +42,12 @@ def _setting(variable: ContextVar[bool]) -> Iterator[None]:
         variable.reset(token)
 
 
-def disable_jit():  # type: ignore[no-untyped-def]
+def disable_jit() -> AbstractContextManager[None]:
     """Inside the block jitted functions run define by run: print, `if` and pdb see values."""
     return _setting(_disabled)
 
 
-def check_nans():  # type: ignore[no-untyped-def]
+def check_nans() -> AbstractContextManager[None]:
     """Inside the block the first nan that an operation makes raises NanError with its line."""
     return _setting(_checking)
 

@@ -98,9 +98,7 @@ def _slice_bounds(item: slice, size: int) -> tuple[int, int, int, int, bool]:
 def _int_bound(node: Node, item: int, axis: int) -> int:
     size = node.shape[axis]
     if not -size <= item < size:
-        raise IndexError(
-            f"index {item} is out of bounds for axis {axis} of {node.type}{here()}"
-        )
+        raise IndexError(f"index {item} is out of bounds for axis {axis} of {node.type}{here()}")
     return item % size
 
 
@@ -110,7 +108,8 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
     As in NumPy an int beside an array is an array too, and the result's index axes stand where the
     arrays stood if those are adjacent, else first.
     """
-    from tracejit.selection import integer_index
+    from tracejit.movement import moveaxis
+    from tracejit.selection import integer_index, take
 
     views = [slice(None) if _is_array(i) or _is_int(i) else i for i in items]
     x = x.trace.wrap(_basic(x.node, views))
@@ -123,18 +122,18 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
         elif isinstance(item, np.ndarray):
             _check_bounds(x, item, position)
         arrays.append(item)
-    rows = np.moveaxis(x, where, range(len(where)))
+    rows = moveaxis(x, where, range(len(where)))
     adjacent = where == list(range(where[0], where[0] + len(where)))
     if len(where) == 2 and _is_range(arrays[0], x.shape[where[0]]):
-        found = _labels(rows, integer_index(arrays[1]))
-        if found is not None:
-            return np.moveaxis(found, 0, where[0] if adjacent else 0)
+        picked = _labels(rows, integer_index(arrays[1]))
+        if picked is not None:
+            return moveaxis(picked, 0, where[0] if adjacent else 0)
     indices = [integer_index(a) for a in arrays]
     flat, width = _linear(rows, indices)
-    found = np.take(flat, width, axis=0)
+    found = take(flat, width, axis=0)
     if not adjacent:
         return found
-    return np.moveaxis(found, range(width.ndim), range(where[0], where[0] + width.ndim))
+    return moveaxis(found, range(width.ndim), range(where[0], where[0] + width.ndim))
 
 
 def _check_bounds(x: Tracer, item: Any, axis: int) -> None:
@@ -155,12 +154,13 @@ def _is_range(item: Any, size: int) -> bool:
 
 def _labels(rows: Any, index: Tracer) -> Tracer | None:
     """x[arange(n), y]: one element of each row. None where y is no vector of n."""
+    from tracejit.movement import broadcast, reshape
     from tracejit.selection import one_of
 
     if index.shape != rows.shape[:1] or rows.dtype == BOOL:
         return None
     shape = (rows.shape[0], 1, *rows.shape[2:])
-    spread = np.broadcast_to(np.reshape(index, (-1, *(1,) * (rows.ndim - 1))), shape)
+    spread = broadcast(reshape(index, (-1, *(1,) * (rows.ndim - 1))), shape)
     return one_of(rows, spread, 1, keepdims=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,17 +21,12 @@ from tracejit.arguments import (
     plain,
 )
 from tracejit.ir import config
-from tracejit.ir.graph import Array, Graph
-from tracejit.staging import Staged, stage
+from tracejit.ir.graph import Graph
+from tracejit.lowered import TARGETS, Lowered, Statics, log
+from tracejit.staging import stage
 from tracejit.trace import EagerTrace, current_trace
 from tracejit.tracer import Tracer
 from tracejit.transform import concrete, tracing
-from tracejit.variable import Variable
-
-Statics = tuple[Any, ...]
-
-# Called with every step when it has been compiled: the command line's `run --dump` listens here.
-on_compile: list[Callable[[Lowered], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +39,6 @@ class CacheInfo:
     compile_seconds: float
 
 
-def _compile(graph: Graph, target: str) -> Any:
-    if target == "interpreter":
-        from tracejit.interpreted import InterpretedProgram
-
-        return InterpretedProgram(graph)
-    from tracejit.codegen.compile import compile_graph
-
-    return compile_graph(graph)
-
-
-TARGETS = ("cpu", "interpreter")
-
-
 class _Finished:
     """What the slow path gives to the native entry: a result that is already in its structure."""
 
@@ -65,106 +46,6 @@ class _Finished:
 
     def __init__(self, result: Any) -> None:
         self.result = result
-
-
-class Lowered:
-    """One traced step. Compiles when a stage after "traced", the cost or a call asks for it."""
-
-    def __init__(self, staged: Staged, spec: tree.Spec, statics: Statics, target: str) -> None:
-        self.staged = staged
-        self.spec = spec
-        self.statics = statics
-        self.target = target
-        self.seconds = 0.0
-        self._lock = threading.Lock()
-        self._program: Any = None
-        self.call: Callable[..., Any] | None = None
-        self.positions = [i for i, a in enumerate(staged.arguments) if a.variable is None]
-        self.only_arrays = len(self.positions) == len(staged.arguments)
-        self.single = staged.out_spec.is_leaf()
-
-    @property
-    def graph(self) -> Graph:
-        return self.staged.graph
-
-    @property
-    def program(self) -> Any:
-        """The compiled program."""
-        with self._lock:
-            if self._program is None:
-                start = time.perf_counter()
-                self._program = _compile(self.graph, self.target)
-                self.seconds += time.perf_counter() - start
-                if config.logging("times"):
-                    log("times", f"{self.graph.name}: compiled in {self.seconds * 1e3:.1f} ms")
-                for listener in on_compile:
-                    listener(self)
-        return self._program
-
-    def dump(self, stage: str) -> str:
-        """The text of a stage: traced, or one that `codegen.compile` knows, from optimized to asm."""
-        return str(self.graph) if stage == "traced" else str(self.program.dump(stage))
-
-    def cost(self) -> Any:
-        """flops, bytes, kernels, barriers, arena_bytes."""
-        return self.program.cost()
-
-    def finish(self, outputs: tuple[Any, ...]) -> Any:
-        """The program's outputs in the structure of the function's result."""
-        if self.single:
-            return outputs[0]
-        return tree.unflatten(self.staged.out_spec, outputs[: self.staged.results])
-
-    def bind(self, slow: Callable[..., Any]) -> None:
-        """Makes `call`: the argument leaves that are no Variables -> outputs."""
-        from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
-
-        donated = {d for d in self.graph.donated if d is not None}
-        specs: list[ArrayArg | ScalarArg] = []
-        for position, node in enumerate(self.graph.inputs[: len(self.positions)]):
-            if self.staged.arguments[self.positions[position]].number:
-                specs.append(ScalarArg(node.dtype))
-            else:
-                specs.append(ArrayArg(node.shape, node.dtype, position in donated))
-        buffers, refreshed = _captured_buffers(self.staged)
-        native = self.program.bind(specs, buffers, slow)
-        self.call = _refreshing(native, refreshed) if refreshed else native
-
-
-def _captured_buffers(staged: Staged) -> tuple[list[Array], list[tuple[Array, Array]]]:
-    """Memory of fixed address for each captured input; and pairs (from, to) to copy at each call.
-
-    An array that compiled code cannot read as it lies has a copy, made anew for every call.
-    """
-    buffers, refreshed = [], []
-    nodes = staged.graph.inputs[len(staged.graph.inputs) - len(staged.captured) :]
-    for captured, node in zip(staged.captured, nodes, strict=True):
-        if isinstance(captured, Variable):
-            buffers.append(captured.buffer)
-            continue
-        flags = captured.flags
-        native = captured.dtype == node.dtype and captured.dtype.isnative
-        if flags.c_contiguous and flags.aligned and native:
-            buffers.append(captured)
-        else:
-            own = np.array(captured, dtype=node.dtype, order="C", copy=True, subok=False)
-            buffers.append(own)
-            refreshed.append((captured, own))
-    return buffers, refreshed
-
-
-def _refreshing(
-    native: Callable[..., Any], refreshed: list[tuple[Array, Array]]
-) -> Callable[..., Any]:
-    lock = threading.RLock()
-
-    def call(*leaves: Any) -> Any:
-        with lock:
-            for source, target in refreshed:
-                np.copyto(target, source)
-            return native(*leaves)
-
-    return call
 
 
 class Jitted:
@@ -332,7 +213,7 @@ class Jitted:
 
 
 def _given_back(outputs: Any, given: Sequence[Any], taken: Sequence[Any]) -> Any:
-    """Donated arrays that were copied for the call: written back, and put in their copies' place."""
+    """Donated arrays that were copied for the call: written back, in their copies' place."""
     replaced = {
         id(t): g for g, t in zip(given, taken, strict=True) if g is not t and g.flags.writeable
     }
@@ -354,8 +235,8 @@ def explain(
     statics: Statics,
     known: Any,
 ) -> str:
-    """Why no known step serves: the difference to the one that is nearest."""
-    reasons = []
+    """Why no known step serves: the difference to the nearest."""
+    reasons: list[list[str]] = []
     for step in known:
         found = []
         if step.spec != spec:
@@ -369,12 +250,8 @@ def explain(
             if before.get(key) != now.get(key):
                 found.append(f"static {key}: {before.get(key)!r} -> {now.get(key)!r}")
         reasons.append(found)
-    return f"{name} is traced again: {'; '.join(min(reasons, key=len))}"
-
-
-def log(topic: str, message: str) -> None:
-    """One line of TRACEJIT_LOG."""
-    print(f"[tracejit {topic}] {message}", file=sys.stderr)
+    nearest = min(reasons, key=len)
+    return f"{name} is traced again: {'; '.join(nearest)}"
 
 
 def jit(
@@ -407,5 +284,3 @@ def make_graph(f: Callable[..., Any]) -> Callable[..., Graph]:
         return token.lower(*args, **keywords).graph
 
     return trace
-
-

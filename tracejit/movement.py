@@ -90,9 +90,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
 @traces(np.squeeze)
 def squeeze(a: Any, axis: Any = None) -> Any:
     x = lift(a)
-    gone = (
-        tuple(d for d, n in enumerate(x.shape) if n == 1) if axis is None else axes_of(x, axis)
-    )
+    gone = tuple(d for d, n in enumerate(x.shape) if n == 1) if axis is None else axes_of(x, axis)
     if any(x.shape[d] != 1 for d in gone):
         raise ShapeError(f"squeeze: axis {axis} of {x.node.type} does not have size 1{here()}")
     return reshape(x, [n for d, n in enumerate(x.shape) if d not in gone])

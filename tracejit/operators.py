@@ -56,9 +56,7 @@ class ArrayOperators:
     __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
     __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
 
-    def __array_ufunc__(
-        self, ufunc: np.ufunc, method: str, *operands: Any, **keywords: Any
-    ) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **keywords: Any) -> Any:
         from tracejit.ufuncs import call_ufunc
 
         return call_ufunc(ufunc, method, operands, keywords)

@@ -72,11 +72,11 @@ def var(
     """The mean square distance from the mean, over count - ddof."""
     x = lift(a)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    wide = lift(np.astype(x, wide_dtype(result)))
+    wide = x.trace.wrap(cast(x.node, wide_dtype(result)))
     centred = wide - mean(wide, axis, keepdims=True)
     total = sum(centred * centred, axis, keepdims=keepdims)
     left = _count(x, axis) - (ddof if correction is None else correction)
-    return np.astype(total / left if left > 0 else total * float("nan"), result)
+    return (total / left if left > 0 else total * float("nan")).astype(result)
 
 
 @traces(np.std)
@@ -176,7 +176,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     """The 2-norm of vectors and the Frobenius norm; ord 1, 2 and inf of vectors."""
     array = lift(x)
     if not is_float(array.dtype):
-        array = lift(np.astype(array, float_dtype(array.dtype)))
+        array = array.trace.wrap(cast(array.node, float_dtype(array.dtype)))
     vector = len(axes_of(array, axis)) == 1
     if ord in (None, "fro") or (ord == 2 and vector):
         return np.sqrt(sum(array * array, axis, keepdims=keepdims))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from tracejit.errors import UnsupportedError
@@ -38,9 +39,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 
 @traces(np.clip)
-def clip(
-    a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None
-) -> Any:
+def clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     out = lift(a) if low is None else np.maximum(lift(a), low)
     return out if high is None else np.minimum(out, high)
@@ -51,7 +50,7 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
     array = lift(x)
     if not is_float(array.dtype):
         return array
-    limits = np.finfo(array.dtype) if array.dtype.kind == "f" else np.finfo(np.float32)
+    limits: Any = ml_dtypes.finfo(array.dtype)
     high = float(limits.max) if posinf is None else posinf
     low = float(limits.min) if neginf is None else neginf
     out = where(np.isnan(array), nan, array)

@@ -101,13 +101,13 @@ def _match_donated(
                 return True
         return False
 
-    candidates = [
-        i for i, a in enumerate(arguments) if a.path[0] in donated and a.number is None
-    ]
+    candidates = [i for i, a in enumerate(arguments) if a.path[0] in donated and a.number is None]
     passed_on = set(inputs)
-    waiting = [i for i in candidates if not take(i, lambda o, i=i: outputs[o] is inputs[i])]
     without_place = []
-    for i in waiting:
+    for i in candidates:
+        own = inputs[i]
+        if take(i, lambda o, own=own: outputs[o] is own):  # type: ignore[misc]
+            continue
         keys = arguments[i].path[1:]
 
         def same_keys(o: int, keys: tuple[Any, ...] = keys) -> bool:

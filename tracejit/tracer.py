@@ -110,7 +110,9 @@ class Tracer(ArrayOperators):
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         sizes = shape[0] if len(shape) == 1 else shape
-        return np.reshape(self, sizes, **({} if order == "C" else {"order": order}))
+        from tracejit.functions import call
+
+        return call(np.reshape, (self, sizes), {"order": order})
 
     def transpose(self, *axes: Any) -> Any:
         if not axes or axes == (None,):
@@ -118,7 +120,9 @@ class Tracer(ArrayOperators):
         return np.transpose(self, axes[0] if len(axes) == 1 else axes)
 
     def astype(self, dtype: Any, **_: Any) -> Any:
-        return np.astype(self, dtype)
+        from tracejit.functions import call
+
+        return call(np.astype, (self, dtype), {})
 
     def item(self, *index: int) -> Any:
         return self._known("item").item(*index)
@@ -198,5 +202,3 @@ class Tracer(ArrayOperators):
 
     def __str__(self) -> str:
         return str(self._known("str")) if isinstance(self.trace, EagerTrace) else repr(self)
-
-

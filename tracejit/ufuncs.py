@@ -39,9 +39,7 @@ def logic_or(logic: str, name: str) -> Rule:
 def float_test(rule: Rule, of_integer: bool) -> Rule:
     """A test like isnan, whose answer for integers is known."""
     return lambda x: (
-        rule(x)
-        if is_float(x.dtype)
-        else x.builder.full(of_integer, TensorType(x.shape, BOOL))
+        rule(x) if is_float(x.dtype) else x.builder.full(of_integer, TensorType(x.shape, BOOL))
     )
 
 
@@ -211,9 +209,7 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
     if rule is None:
         return _other(ufunc, trace, operands)
     lifted = [x if type(x) in (int, float) else trace.lift(x) for x in operands]
-    kinds: tuple[Kind, ...] = tuple(
-        x.kind if type(x) is Tracer else type(x) for x in lifted
-    )
+    kinds: tuple[Kind, ...] = tuple(x.kind if type(x) is Tracer else type(x) for x in lifted)
     if dtype is not None:
         kinds = (np.dtype(dtype),) * len(kinds)
     try:
@@ -232,7 +228,7 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
     return Tracer(node, trace, weak)
 
 
-def _constant(trace: Trace, value: int | float, dtype: Any) -> Node:
+def _constant(trace: Trace, value: Any, dtype: Any) -> Node:
     """A Python number in the dtype of the operation; raises OverflowError as NumPy does."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -299,7 +295,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, 
     return apply(ufunc, *operands, dtype=dtype)
 
 
-_REDUCTIONS = {
+_REDUCTIONS: dict[np.ufunc, Any] = {
     np.add: np.sum,
     np.multiply: np.prod,
     np.maximum: np.max,
@@ -312,7 +308,7 @@ _REDUCTIONS = {
 def _reduce(
     ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False
 ) -> Any:
-    function = _REDUCTIONS.get(ufunc)
+    function: Any = _REDUCTIONS.get(ufunc)
     if function is None:
         raise unsupported(f"np.{ufunc.__name__}.reduce")
     asked = {} if dtype is None else {"dtype": dtype}

@@ -10,11 +10,11 @@ from tests.frontend.programs import PROGRAMS, Program, operands
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
-def test_traced_program_equals_numpy(program: Program) -> None:
+def test_traced_program_equals_numpy(program: Program, target: str) -> None:
     args = operands(program)
     with np.errstate(all="ignore"):
         expected = program.f(*[a.copy() for a in args])
-    got = tj.jit(program.f, target="interpreter")(*args)
+    got = tj.jit(program.f, target=target)(*args)
     leaves, structure = tj.tree.flatten(got)
     wanted, expected_structure = tj.tree.flatten(expected)
     assert structure == expected_structure

@@ -99,9 +99,7 @@ class Optimizer:
         gradients = tree.leaves(grads)
         slots = zip(*(tree.leaves(state[name]) for name in self.slots), strict=True)
         rows = list(slots) if self.slots else [()] * len(leaves)
-        moved = [
-            self.rule(p, g, row, t) for p, g, row in zip(leaves, gradients, rows, strict=True)
-        ]
+        moved = [self.rule(p, g, row, t) for p, g, row in zip(leaves, gradients, rows, strict=True)]
         new: dict[str, Any] = {"step": t}
         for i, name in enumerate(self.slots):
             new[name] = tree.unflatten(spec, [row[i] for _, row in moved])

@@ -1,0 +1,141 @@
+"""One compiled step: a traced function with its program, bound to the memory it captured."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tracejit import tree
+from tracejit.ir import config
+from tracejit.ir.graph import Array, Graph
+from tracejit.staging import Staged
+from tracejit.variable import Variable
+
+Statics = tuple[Any, ...]
+TARGETS = ("cpu", "interpreter")
+
+# Called with every step when it has been compiled: the command line's `run --dump` listens here.
+on_compile: list[Callable[[Lowered], None]] = []
+
+
+def _compile(graph: Graph, target: str) -> Any:
+    if target == "interpreter":
+        from tracejit.interpreted import InterpretedProgram
+
+        return InterpretedProgram(graph)
+    from tracejit.codegen.compile import compile_graph
+
+    return compile_graph(graph)
+
+
+class Lowered:
+    """One traced step. Compiles when a stage after "traced", the cost or a call asks for it."""
+
+    def __init__(self, staged: Staged, spec: tree.Spec, statics: Statics, target: str) -> None:
+        self.staged = staged
+        self.spec = spec
+        self.statics = statics
+        self.target = target
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._program: Any = None
+        self.call: Callable[..., Any] | None = None
+        self.positions = [i for i, a in enumerate(staged.arguments) if a.variable is None]
+        self.only_arrays = len(self.positions) == len(staged.arguments)
+        self.single = staged.out_spec.is_leaf()
+
+    @property
+    def graph(self) -> Graph:
+        return self.staged.graph
+
+    @property
+    def program(self) -> Any:
+        """The compiled program."""
+        with self._lock:
+            if self._program is None:
+                start = time.perf_counter()
+                self._program = _compile(self.graph, self.target)
+                self.seconds += time.perf_counter() - start
+                if config.logging("times"):
+                    log("times", f"{self.graph.name}: compiled in {self.seconds * 1e3:.1f} ms")
+                for listener in on_compile:
+                    listener(self)
+        return self._program
+
+    def dump(self, stage: str) -> str:
+        """The text of a stage: "traced", or one of `codegen.compile.STAGES`.
+
+        Raises ValueError for another name.
+        """
+        return str(self.graph) if stage == "traced" else str(self.program.dump(stage))
+
+    def cost(self) -> Any:
+        """flops, bytes, kernels, barriers, arena_bytes."""
+        return self.program.cost()
+
+    def finish(self, outputs: tuple[Any, ...]) -> Any:
+        """The program's outputs in the structure of the function's result."""
+        if self.single:
+            return outputs[0]
+        return tree.unflatten(self.staged.out_spec, outputs[: self.staged.results])
+
+    def bind(self, slow: Callable[..., Any]) -> None:
+        """Makes `call`: the argument leaves that are no Variables -> outputs."""
+        from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
+
+        donated = {d for d in self.graph.donated if d is not None}
+        specs: list[ArrayArg | ScalarArg] = []
+        for position, node in enumerate(self.graph.inputs[: len(self.positions)]):
+            if self.staged.arguments[self.positions[position]].number:
+                specs.append(ScalarArg(node.dtype))
+            else:
+                specs.append(ArrayArg(node.shape, node.dtype, position in donated))
+        buffers, refreshed = _captured_buffers(self.staged)
+        native = self.program.bind(specs, buffers, slow)
+        self.call = _refreshing(native, refreshed) if refreshed else native
+
+
+def _captured_buffers(staged: Staged) -> tuple[list[Array], list[tuple[Array, Array]]]:
+    """Memory of fixed address for each captured input; and pairs (from, to) to copy at each call.
+
+    An array that compiled code cannot read as it lies has a copy, made anew for every call.
+    """
+    buffers, refreshed = [], []
+    nodes = staged.graph.inputs[len(staged.graph.inputs) - len(staged.captured) :]
+    for captured, node in zip(staged.captured, nodes, strict=True):
+        if isinstance(captured, Variable):
+            buffers.append(captured.buffer)
+            continue
+        flags = captured.flags
+        native = captured.dtype == node.dtype and captured.dtype.isnative
+        if flags.c_contiguous and flags.aligned and native:
+            buffers.append(captured)
+        else:
+            own = np.array(captured, dtype=node.dtype, order="C", copy=True, subok=False)
+            buffers.append(own)
+            refreshed.append((captured, own))
+    return buffers, refreshed
+
+
+def _refreshing(
+    native: Callable[..., Any], refreshed: list[tuple[Array, Array]]
+) -> Callable[..., Any]:
+    lock = threading.RLock()
+
+    def call(*leaves: Any) -> Any:
+        with lock:
+            for source, target in refreshed:
+                np.copyto(target, source)
+            return native(*leaves)
+
+    return call
+
+
+def log(topic: str, message: str) -> None:
+    """One line of TRACEJIT_LOG."""
+    print(f"[tracejit {topic}] {message}", file=sys.stderr)
