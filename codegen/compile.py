@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,9 +20,12 @@ from tracejit.codegen.runtime.cache import cache_key, disk_cache
 from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
 from tracejit.codegen.runtime.team import num_threads, team
 from tracejit.codegen.runtime.toolchain import Linked, assembly, compile_ir, link
+from tracejit.ir import config
 from tracejit.ir.fusion import Fused, fuse
 from tracejit.ir.graph import Array, Graph
+from tracejit.ir.log import Stopwatch, log
 from tracejit.ir.passes import optimize
+from tracejit.ir.unfused import fusion_log
 
 STAGES = ("optimized", "fused", "loops", "scheduled", "program", "llvm", "asm", "numba")
 # A call that is over sooner would lose more by giving up the interpreter lock than others gain.
@@ -41,17 +43,26 @@ class Program:
     """A compiled graph. Every stage is kept as a value, so that it can be shown."""
 
     def __init__(self, graph: Graph) -> None:
-        start = time.perf_counter()
+        watch = Stopwatch()
         self.graph = graph
         self.optimized = optimize(graph)
+        watch.lap("passes")
         self.fused: Fused = fuse(choose_layouts(self.optimized, this_machine()))
-        self.plan: Plan = plan(self.fused, lower_all(self.fused), this_machine())
-        self._linked = self._link()
-        self.compile_seconds = time.perf_counter() - start
+        watch.lap("fusion")
+        if config.logging("fusion"):
+            log("fusion", fusion_log(self.fused))
+        lowered = lower_all(self.fused)
+        watch.lap("lower")
+        self.plan: Plan = plan(self.fused, lowered, this_machine())
+        watch.lap("schedule")
+        self._linked = self._link(watch)
+        watch.lap("link")
+        self.compile_seconds = watch.total
+        log("times", f"{graph.name}: {watch}")
 
     # Code
 
-    def _link(self) -> Linked:
+    def _link(self, watch: Stopwatch) -> Linked:
         codes = [_canonical(launch.kernel) for launch in self.plan.launches]
         symbols = [_symbol(code) for code in codes]
         units = {s: c for s, c in zip(symbols, codes, strict=True)}
@@ -62,7 +73,11 @@ class Program:
         def text(symbol: str) -> str:
             return program if symbol == SYMBOL else _module(kernels[symbol], symbol)
 
-        objects = _object_code(units, text)
+        objects, origins = _object_code(units, text, watch)
+        for symbol, origin in origins.items():
+            kernel = kernels.get(symbol)
+            what = f"{kernel.name} {kernel.kind} {symbol}" if kernel else "the calls of all kernels"
+            log("kernels", f"{self.graph.name}: {what}: {origin}")
         barrier = {"tj_barrier": team().symbols["tj_barrier"]}
         return link(objects, [SYMBOL], barrier)
 
@@ -195,17 +210,36 @@ def _emitter_version() -> str:
     return digest.hexdigest()
 
 
-def _object_code(units: Mapping[str, str], text: Callable[[str], str]) -> list[bytes]:
-    """Object code for each unit (symbol -> what identifies it): known, cached on disk, or new."""
+def _object_code(
+    units: Mapping[str, str], text: Callable[[str], str], watch: Stopwatch
+) -> tuple[list[bytes], dict[str, str]]:
+    """Object code for each unit (symbol -> what identifies it): known, cached on disk, or new.
+
+    And in words where each one's code came from.
+    """
     keys = {symbol: cache_key(_emitter_version(), symbol, unit) for symbol, unit in units.items()}
+    origins = dict.fromkeys(units, "known in this process")
     missing = [symbol for symbol, key in keys.items() if key not in _objects]
     disk = disk_cache()
-    if disk is not None:
+    if disk is not None and missing:
         for key, entry in disk.get_many(keys[s] for s in missing).items():
             _objects[key] = entry.payload
+        hits = [symbol for symbol in missing if keys[symbol] in _objects]
         missing = [symbol for symbol in missing if keys[symbol] not in _objects]
-    for symbol, code in zip(missing, compile_ir([text(s) for s in missing]), strict=True):
+        origins.update(dict.fromkeys(hits, "from the disk cache"))
+        log("cache", f"{len(hits)} hits, {len(missing)} misses in {disk.directory}")
+        for word, symbols in (("hit", hits), ("miss", missing)):
+            for symbol in symbols:
+                log("cache", f"{word} {symbol} {keys[symbol]}")
+
+    def done(position: int, seconds: float) -> None:
+        origins[missing[position]] = f"compiled in {seconds * 1e3:.1f} ms"
+
+    texts = [text(symbol) for symbol in missing]
+    watch.lap("emit")
+    for symbol, code in zip(missing, compile_ir(texts, done=done), strict=True):
         _objects[keys[symbol]] = code
         if disk is not None:
             disk.put(keys[symbol], code, {"symbol": symbol})
-    return [_objects[keys[symbol]] for symbol in units]
+    watch.lap("compile")
+    return [_objects[keys[symbol]] for symbol in units], origins

@@ -50,6 +50,8 @@ FLAGS: dict[str, Flag] = {
                         "threads of a parallel step; 0: all CPUs this process may use"),
     "default_float": Flag("TRACEJIT_DEFAULT_FLOAT", str, lambda: "f32", False,
                           "dtype of a Python float where nothing else decides"),
+    "interpret": Flag("TRACEJIT_INTERPRET", _on, lambda: False, False,
+                      "run each step as traced, operation by operation in NumPy, not compiled"),
     "verify": Flag("TRACEJIT_VERIFY", _on, lambda: False, False,
                    "run the IR verifier between passes"),
 }  # fmt: skip

@@ -11,7 +11,7 @@ ALONE = ("assemble", "scatter")  # kinds that store in their own way, and so are
 
 
 def fusion_log(fused: Fused) -> str:
-    """A line for each kernel, and one for each earlier kernel that it reads: why that is another."""
+    """A line for each kernel, and one for each kernel that it reads from: why that is another."""
     writer = {node: k for k, group in enumerate(fused.groups) for node in group.outputs}
     reads = [
         sorted({writer[n] for n in _sources(group) if n in writer} - {k})

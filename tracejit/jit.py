@@ -22,7 +22,8 @@ from tracejit.arguments import (
 )
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
-from tracejit.lowered import TARGETS, Lowered, Statics, log
+from tracejit.ir.log import log
+from tracejit.lowered import TARGETS, Lowered, Statics
 from tracejit.staging import stage
 from tracejit.trace import EagerTrace, current_trace
 from tracejit.tracer import Tracer
@@ -190,8 +191,8 @@ class Jitted:
         step = Lowered(staged, spec, statics, self.target)
         step.seconds = time.perf_counter() - start
         if config.logging("trace"):
-            count = len(staged.graph.nodes())
-            log("trace", f"{self._name}: {count} operations in {step.seconds * 1e3:.1f} ms")
+            log("trace", f"{self._name}: {len(staged.graph.nodes())} nodes\n{staged.graph}")
+        log("times", f"{self._name}: trace {step.seconds * 1e3:.1f} ms")
         return step
 
     def _run_eagerly(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

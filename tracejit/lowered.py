@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit import tree
+from tracejit import dumps, tree
 from tracejit.ir import config
 from tracejit.ir.graph import Array, Graph
 from tracejit.staging import Staged
@@ -20,11 +19,11 @@ Statics = tuple[Any, ...]
 TARGETS = ("cpu", "interpreter")
 
 # Called with every step when it has been compiled: the command line's `run --dump` listens here.
-on_compile: list[Callable[[Lowered], None]] = []
+on_compile: list[Callable[[Lowered], None]] = [dumps.write]
 
 
 def _compile(graph: Graph, target: str) -> Any:
-    if target == "interpreter":
+    if target == "interpreter" or config.get("interpret"):
         from tracejit.interpreted import InterpretedProgram
 
         return InterpretedProgram(graph)
@@ -56,15 +55,16 @@ class Lowered:
     @property
     def program(self) -> Any:
         """The compiled program."""
+        compiled = False
         with self._lock:
             if self._program is None:
                 start = time.perf_counter()
                 self._program = _compile(self.graph, self.target)
                 self.seconds += time.perf_counter() - start
-                if config.logging("times"):
-                    log("times", f"{self.graph.name}: compiled in {self.seconds * 1e3:.1f} ms")
-                for listener in on_compile:
-                    listener(self)
+                compiled = True
+        if compiled:  # outside the lock, which `dump` takes
+            for listener in on_compile:
+                listener(self)
         return self._program
 
     def dump(self, stage: str) -> str:
@@ -134,8 +134,3 @@ def _refreshing(
             return native(*leaves)
 
     return call
-
-
-def log(topic: str, message: str) -> None:
-    """One line of TRACEJIT_LOG."""
-    print(f"[tracejit {topic}] {message}", file=sys.stderr)
