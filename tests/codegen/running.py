@@ -1,0 +1,143 @@
+"""Builds the stages of a graph for any machine model, and runs plans kernel by kernel.
+
+The threads of a program are played one after another: between two barriers each thread runs its
+share of every kernel, in an order of threads that is drawn. So a barrier that is missing shows as a
+wrong result, every time, and not as a race now and then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from tests.fuzz.check import _fault as fault_of
+from tests.fuzz.check import references
+from tracejit.codegen.llvm.emit import emit_kernel
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.nest import Kernel, kernel_text
+from tracejit.codegen.plan import Launch, Plan, lower_all, plan
+from tracejit.codegen.runtime import toolchain
+from tracejit.ir.fusion import fuse
+from tracejit.ir.graph import Array, Graph
+from tracejit.ir.passes import optimize
+
+FMA = toolchain.host().has_fma
+L1, L2 = 32768, 524288
+# Vectors wider than the CPU's are legal LLVM: they take several registers each.
+MACHINES = {
+    "128x16": Machine(16, 16, FMA, L1, L2),
+    "128x32": Machine(16, 32, FMA, L1, L2),
+    "256x16": Machine(32, 16, FMA, L1, L2),
+    "256x32": Machine(32, 32, FMA, L1, L2),
+    "512x32": Machine(64, 32, FMA, L1, L2),
+}
+USUAL = MACHINES["256x16"]
+GUARD = 192  # bytes on either side of every buffer
+UNWRITTEN = 0x5A
+
+
+def planned(graph: Graph, machine: Machine = USUAL, passes: bool = True) -> Plan:
+    """A graph through all stages up to the plan."""
+    fused = fuse(optimize(graph) if passes else graph)
+    return plan(fused, lower_all(fused), machine)
+
+
+class Runner:
+    """Plans compiled together for one machine; run(plan, arrays) gives the outputs."""
+
+    def __init__(self, plans: Iterable[Plan], machine: Machine = USUAL) -> None:
+        kernels = {_symbol(u.kernel): u.kernel for p in plans for u in p.launches}
+        texts = []
+        for symbol, kernel in kernels.items():
+            function, declared = emit_kernel(kernel, machine, symbol)
+            texts.append("\n".join([*declared.values(), function]))
+        objects = toolchain.compile_ir(texts)
+        self._linked = toolchain.link(objects, list(kernels), {}) if kernels else None
+
+    def run(
+        self, plan: Plan, arrays: Sequence[Array], threads: int = 1, seed: int = 0
+    ) -> list[Array]:
+        """Outputs of one call on copies of `arrays`. Asserts that nothing beside them is written."""
+        graph = plan.graph
+        inputs = [_Guarded(a.size, node.dtype, shift=1) for a, node in zip(arrays, graph.inputs)]
+        for buffer, array in zip(inputs, arrays, strict=True):
+            buffer.array[:] = np.ascontiguousarray(array).reshape(-1)
+        before = [buffer.array.copy() for buffer in inputs]
+        outputs = [
+            _Guarded(graph.outputs[p].type.size, graph.outputs[p].dtype, shift=1)
+            for p in plan.fresh
+        ]
+        arena = _Guarded(plan.arena_bytes, np.dtype(np.uint8))
+        memory = {"input": inputs, "output": outputs}
+        rng = np.random.default_rng(seed)
+        for _, wave in groupby(plan.launches, key=lambda launch: launch.wave):
+            launches = list(wave)
+            for tid in rng.permutation(threads):
+                for launch in launches:
+                    pointers = [
+                        arena.address + slot.at if slot.place == "arena"
+                        else memory[slot.place][slot.at].address
+                        for slot in launch.slots
+                    ]  # fmt: skip
+                    self._call(launch, pointers, int(tid), threads)
+        for buffer in (*inputs, *outputs, arena):
+            buffer.check()
+        donated = {d for d in graph.donated if d is not None}
+        for n, (buffer, old) in enumerate(zip(inputs, before, strict=True)):
+            same = buffer.array.tobytes() == old.tobytes()
+            assert n in donated or same, f"input {n} is written but not donated"
+        fresh = iter(outputs)
+        found = []
+        for node, donor in zip(graph.outputs, graph.donated, strict=True):
+            buffer = next(fresh) if donor is None else inputs[donor]
+            found.append(buffer.array.reshape(node.shape).copy())
+        return found
+
+    def _call(self, launch: Launch, pointers: list[int], tid: int, threads: int) -> None:
+        if launch.alone:
+            if tid != 0:
+                return
+            threads = 1
+        assert self._linked is not None
+        signature = ctypes.CFUNCTYPE(
+            None, *[ctypes.c_void_p] * len(pointers), ctypes.c_int64, ctypes.c_int64
+        )
+        signature(self._linked.address(_symbol(launch.kernel)))(*pointers, tid, threads)
+
+
+class _Guarded:
+    """A buffer between two zones that must stay as they are, aligned no better than its elements.
+
+    The zones hold 0xff: nan in every float, so that what is read there by mistake shows.
+    """
+
+    def __init__(self, size: int, dtype: np.dtype[np.generic], shift: int = 0) -> None:
+        self._bytes = np.full(size * dtype.itemsize + 2 * GUARD + 64, 0xFF, np.uint8)
+        start = GUARD + -(self._bytes.ctypes.data + GUARD) % 64 + shift * dtype.itemsize % 64
+        self._span = slice(start, start + size * dtype.itemsize)
+        self._bytes[self._span] = UNWRITTEN
+        self.array = self._bytes[self._span].view(dtype)
+        self.address = self._bytes.ctypes.data + start
+
+    def check(self) -> None:
+        before, after = self._bytes[: self._span.start], self._bytes[self._span.stop :]
+        assert (before == 0xFF).all() and (after == 0xFF).all(), "written outside of a buffer"
+
+
+def _symbol(kernel: Kernel) -> str:
+    text = kernel_text(kernel, locations=False, name="k")
+    return f"k{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def mismatches(graph: Graph, arrays: Sequence[Array], got: Sequence[Array]) -> list[str]:
+    """What is wrong with the outputs `got`, by the interpreter with an allowance for rounding."""
+    found = []
+    for n, (wanted, array) in enumerate(zip(references(graph, arrays), got, strict=True)):
+        fault = fault_of(wanted, array)
+        if fault:
+            found.append(f"output {n}: {fault}")
+    return found
