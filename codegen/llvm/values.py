@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -45,32 +46,38 @@ _SPELLING: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+@cache
 def llvm_type(dtype: DType, lanes: int = 1) -> str:
     """LLVM type of `lanes` elements in a register: `<8 x float>`, scalar `float`; bool is i1."""
     element = _SPELLING[dtype.name][0]
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
+@cache
 def overload_suffix(dtype: DType, lanes: int = 1) -> str:
     """What an overloaded intrinsic's name ends in for this type: `v8f32`, scalar `f32`."""
     element = _SPELLING[dtype.name][1]
     return element if lanes == 1 else f"v{lanes}{element}"
 
 
+@cache
 def is_float(dtype: DType) -> bool:
     return dtype.kind == "f" or dtype.name == BF16_NAME
 
 
+@cache
 def is_half(dtype: DType) -> bool:
     """True for the 16-bit floats: storage formats, whose arithmetic is done in f32."""
     return dtype == F16 or dtype.name == BF16_NAME
 
 
+@cache
 def kind_of(dtype: DType) -> str:
     """`f` float, `i` signed, `u` unsigned, `b` bool."""
     return "f" if is_float(dtype) else dtype.kind
 
 
+@cache
 def bits_dtype(dtype: DType) -> DType:
     """The unsigned integer of the same width: what bit tricks on a float are done in."""
     return np.dtype(f"u{dtype.itemsize}")
