@@ -15,7 +15,7 @@ from tracejit.errors import DonationError, DTypeError, StaticArgumentError
 from tracejit.ir.graph import Array
 from tracejit.ir.types import TensorType, type_of
 from tracejit.source import here
-from tracejit.trace import WEAK_DTYPES, foreign_array
+from tracejit.trace import WEAK_DTYPES, escaped, foreign_array
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
 
@@ -48,13 +48,15 @@ class Argument:
 
 
 def as_leaf(value: Any, label: str) -> Any:
-    """An ndarray in native byte order, a Python number, a Variable or a Tracer.
+    """An ndarray in native byte order, a Python number or a Variable.
 
     Raises DTypeError naming the argument where `value` is none of these and cannot become one.
     """
     kind = type(value)
-    if kind in NUMBERS or isinstance(value, Tracer | Variable):
+    if kind in NUMBERS or isinstance(value, Variable):
         return value
+    if kind is Tracer:
+        raise escaped(value)
     if not isinstance(value, np.ndarray):
         if not (isinstance(value, np.generic) or hasattr(value, "__dlpack__")) and not hasattr(
             value, "__array__"

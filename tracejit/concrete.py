@@ -13,10 +13,9 @@ _BRANCH = re.compile(r"(if|elif|while|assert)\b\s*(.*?):?\s*(#.*)?$")
 _WAY_OUT = {
     "float": "Use np's functions, not math's and float(); .astype(np.float32) changes the dtype",
     "int": "Sizes and loop counts must be Python ints: name the argument in static_argnames",
-    "index": "Use np.take(table, index, axis=0) to index a NumPy array with a traced index; a size"
-    " or loop count must be a Python int: name the argument in static_argnames",
-    "array": "np.asarray and functions without a traced form need the value: return it from the"
-    " function, or use np.stack for a list of traced values",
+    "index": "Sizes and loop counts must be Python ints: name the argument in static_argnames",
+    "array": "For np.array of a list of traced values use np.stack; to index a NumPy array with a"
+    " traced index, np.take(table, index, axis=0)",
     "format": "Return the value and print it outside, or trace with tj.disable_jit()",
 }
 _ANYWHERE = "Return the value from the function, or run it under tj.disable_jit() to look at it"

@@ -12,14 +12,18 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, ShapeError
 from tracejit.source import here, user_loc
+from tracejit.trace import current_trace, escaped
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
 
 
 def getitem(x: Tracer, index: Any) -> Any:
     """NumPy's indexing, but for masks, whose result's shape depends on values."""
-    x = x.trace.array(x)
-    x.trace.builder.loc = user_loc()
+    trace = current_trace()
+    if trace is None:
+        raise escaped(x)
+    x = trace.array(x)
+    trace.builder.loc = user_loc()
     items = _expanded(x, index if isinstance(index, tuple) else (index,))
     if any(_is_array(i) for i in items):
         return _advanced(x, items)

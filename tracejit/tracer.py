@@ -14,7 +14,7 @@ from tracejit.ir.types import DType, Shape
 from tracejit.operators import ArrayOperators
 from tracejit.promotion import Kind
 from tracejit.source import here
-from tracejit.trace import EagerTrace, Trace
+from tracejit.trace import EagerTrace, Trace, escaped
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -158,6 +158,8 @@ class Tracer(ArrayOperators):
         """The value, which a define-by-run trace has; else raises ConcretizationError."""
         if isinstance(self.trace, EagerTrace):
             return self.trace.value(self)
+        if not self.trace.live:
+            raise escaped(self)
         raise concretization_error(self.node, wanted)
 
     def __bool__(self) -> bool:
