@@ -10,26 +10,32 @@ from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.formats import (
     FORMATS,
     LOG2_E,
+    fast_two_sum,
     polynomial,
     power_of_two,
     round_to_integer,
 )
-from tracejit.codegen.llvm.values import Vec
+from tracejit.codegen.llvm.values import F32, Vec
 
 
 def reduced_expm1(b: Builder, x: Vec) -> tuple[Vec, Vec]:
     """(q, n bits): e**x = 2**n * (1 + q), for x within a format's exponents."""
     format_ = FORMATS[x.dtype]
     n, n_bits = round_to_integer(b, x, LOG2_E)
-    r = b.fma(n, b.like(x, -format_.ln2_hi), x)
-    r = b.fma(n, b.like(x, -format_.ln2_lo), r)
-    return expm1_kernel(b, r), n_bits
+    coarse = b.fma(n, b.like(x, -format_.ln2_hi), x)
+    r = b.fma(n, b.like(x, -format_.ln2_lo), coarse)
+    if x.dtype == F32:
+        return expm1_kernel(b, r, None), n_bits
+    lost = b.fma(n, b.like(x, -format_.ln2_lo), b.fsub(coarse, r))
+    return expm1_kernel(b, r, lost), n_bits
 
 
-def expm1_kernel(b: Builder, r: Vec) -> Vec:
-    """e**r - 1 for |r| <= ln(2)/2: r + r*r * P(r)."""
+def expm1_kernel(b: Builder, r: Vec, lost: Vec | None) -> Vec:
+    """e**(r + lost) - 1 for |r| <= ln(2)/2: r + r*r * P(r) + lost; lost is an ulp of r at most."""
     p = polynomial(b, FORMATS[r.dtype].expm1, r)
-    return b.fma(p, b.fmul(r, r), r)
+    if lost is None:
+        return b.fma(p, b.fmul(r, r), r)
+    return b.fadd(b.fma(p, b.fmul(r, r), lost), r)
 
 
 def scaled(b: Builder, q: Vec, n_bits: Vec) -> Vec:
@@ -68,8 +74,7 @@ def tanh(b: Builder, x: Vec) -> Vec:
     q, n_bits = reduced_expm1(b, b.fadd(size, size))
     power = power_of_two(b, n_bits, x.dtype)
     minus = b.fma(q, power, b.fsub(power, b.like(x, 1)))
-    ratio = b.fdiv(minus, b.fadd(minus, b.like(x, 2)))
-    return b.call("llvm.copysign", ratio, x)
+    return b.call("llvm.copysign", _quotient(b, minus, b.like(x, 2), minus), x)
 
 
 def sigmoid(b: Builder, x: Vec) -> Vec:
@@ -79,7 +84,21 @@ def sigmoid(b: Builder, x: Vec) -> Vec:
     z = scaled(b, *reduced_expm1(b, down))
     one = b.like(x, 1)
     top = b.select(b.fcmp("olt", x, b.like(x, 0)), z, one)
-    return b.fdiv(top, b.fadd(z, one))
+    return _quotient(b, top, one, z)
+
+
+def _quotient(b: Builder, top: Vec, x: Vec, y: Vec) -> Vec:
+    """top / (x + y) for x >= |y|: in f64 with the rounding of the sum, and of the quotient, mended.
+
+    f32 has 2.5 ulp to spend, and does without; f64 has 2.
+    """
+    if top.dtype == F32:
+        return b.fdiv(top, b.fadd(x, y))
+    below, lost = fast_two_sum(b, x, y)
+    inverse = b.fdiv(b.like(x, 1), below)
+    ratio = b.fmul(top, inverse)
+    rest = b.fma(b.fneg(ratio), lost, b.fma(b.fneg(ratio), below, top))
+    return b.fma(rest, inverse, ratio)
 
 
 def x_where_tiny(b: Builder, x: Vec, y: Vec) -> Vec:
