@@ -1,0 +1,68 @@
+"""What a compiled graph needs in order to run, as it is kept on disk between processes.
+
+Found by the fingerprint of the graph, so a second process goes from the trace to running code
+without a pass, a schedule or a line of IR.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from tracejit.codegen.cost import Cost, flops, moved, seconds
+from tracejit.codegen.objects import compiler_version
+from tracejit.codegen.plan import Plan
+from tracejit.codegen.runtime.cache import cache_key, disk_cache
+from tracejit.ir.fingerprint import fingerprint
+from tracejit.ir.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """symbols: the functions to link. identity: the text of the program that calls them.
+
+    seconds: about how long a call takes on one thread. parallel: whether the team runs it.
+    """
+
+    symbols: tuple[str, ...]
+    identity: str
+    seconds: float
+    parallel: bool
+    cost: Cost
+
+
+def artifact_of(plan: Plan, symbols: tuple[str, ...], program: str) -> Artifact:
+    nests = [launch.plain for launch in plan.launches]
+    cost = Cost(
+        flops=sum(map(flops, nests)),
+        bytes=sum(map(moved, nests)),
+        kernels=len(nests),
+        barriers=plan.barriers,
+        arena_bytes=plan.arena_bytes,
+    )
+    unique = tuple(dict.fromkeys(symbols))
+    return Artifact(unique, program, sum(map(seconds, nests)), plan.parallel, cost)
+
+
+def artifact_key(graph: Graph) -> str:
+    return cache_key(compiler_version(), "program", fingerprint(graph))
+
+
+def load_artifact(key: str) -> Artifact | None:
+    """The artifact of an earlier process, None if there is none."""
+    disk = disk_cache()
+    entry = disk.get(key) if disk is not None else None
+    if entry is None:
+        return None
+    try:
+        fields = json.loads(entry.payload)
+        cost = Cost(**fields.pop("cost"))
+        return Artifact(tuple(fields.pop("symbols")), cost=cost, **fields)
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def save_artifact(key: str, artifact: Artifact) -> None:
+    disk = disk_cache()
+    if disk is not None:
+        disk.put(key, json.dumps(asdict(artifact)).encode(), {"program": artifact.cost.kernels})

@@ -1,0 +1,81 @@
+"""Object code by symbol: what this process knows, what the disk cache has, what must be compiled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from tracejit.codegen.runtime.cache import cache_key, disk_cache
+from tracejit.codegen.runtime.cpus import available_cpus
+from tracejit.codegen.runtime.toolchain import compile_ir
+from tracejit.ir import config
+from tracejit.ir.log import Stopwatch, log
+
+_objects: dict[str, bytes] = {}
+
+
+@cache
+def compiler_version() -> str:
+    """Changes whenever the source of the compiler does, so that no cache serves old code."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for folder in (here, Path(config.__file__).parent):
+        for source in sorted(folder.rglob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def object_code(
+    name: str, identities: dict[str, str], module: Callable[[str], str], watch: Stopwatch
+) -> list[bytes]:
+    """Object code of each symbol. Equal code is compiled once, by this process or an earlier one.
+
+    identities: for each symbol what its code depends on besides the compiler and the machine.
+    module: the LLVM module of a symbol; asked for only where it must be compiled.
+    """
+    keys = {s: cache_key(compiler_version(), s, text) for s, text in identities.items()}
+    origins = dict.fromkeys(keys, "known in this process")
+    unknown = [symbol for symbol, key in keys.items() if key not in _objects]
+    disk = disk_cache()
+    if disk is not None and unknown:
+        found = disk.get_many(keys[s] for s in unknown)
+        _objects.update((key, entry.payload) for key, entry in found.items())
+        _log_cache(str(disk.directory), {s: keys[s] in found for s in unknown})
+        origins.update({s: "from the disk cache" for s in unknown if keys[s] in found})
+    missing = [symbol for symbol in unknown if keys[symbol] not in _objects]
+    watch.lap("cache")
+    for symbol, code, seconds in _compiled(missing, module):
+        _objects[keys[symbol]] = code
+        origins[symbol] = f"compiled in {seconds * 1e3:.1f} ms"
+        if disk is not None:
+            disk.put(keys[symbol], code, {"symbol": symbol})
+    watch.lap("emit and compile")
+    for symbol, origin in origins.items():
+        log("kernels", f"{name}: {symbol}: {origin}")
+    return [_objects[key] for key in keys.values()]
+
+
+def _compiled(
+    symbols: Sequence[str], module: Callable[[str], str]
+) -> list[tuple[str, bytes, float]]:
+    """Emits and compiles; LLVM works without the interpreter lock while the next one is emitted."""
+
+    def compiled(symbol: str) -> tuple[str, bytes, float]:
+        watch = Stopwatch()
+        (code,) = compile_ir([module(symbol)])
+        return symbol, code, watch.lap("all")
+
+    if len(symbols) < 2:
+        return [compiled(symbol) for symbol in symbols]
+    with ThreadPoolExecutor(min(available_cpus(), len(symbols)), "tracejit-compile") as pool:
+        return list(pool.map(compiled, symbols))
+
+
+def _log_cache(directory: str, hits: dict[str, bool]) -> None:
+    count = sum(hits.values())
+    log("cache", f"{count} hits, {len(hits) - count} misses in {directory}")
+    for symbol, hit in hits.items():
+        log("cache", f"{'hit' if hit else 'miss'} {symbol}")

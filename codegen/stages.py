@@ -1,0 +1,112 @@
+"""The stages of a graph on its way to a program, each computed when it is first asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+from tracejit.codegen.layout import choose_layouts
+from tracejit.codegen.llvm.emit import emit_kernel
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.nest import Kernel, kernel_text
+from tracejit.codegen.plan import Plan, lower_all, plan
+from tracejit.codegen.program import SYMBOL, emit_program
+from tracejit.codegen.runtime.toolchain import assembly
+from tracejit.ir import config
+from tracejit.ir.fusion import Fused, fuse
+from tracejit.ir.graph import Graph
+from tracejit.ir.log import Stopwatch, log
+from tracejit.ir.passes import optimize
+from tracejit.ir.unfused import fusion_log
+
+STAGES = ("optimized", "fused", "loops", "scheduled", "program", "llvm", "asm", "numba")
+
+
+class Stages:
+    """Every form that a graph takes for one machine; `dump` shows any of them."""
+
+    def __init__(self, graph: Graph, machine: Machine) -> None:
+        self.graph = graph
+        self.machine = machine
+        self.watch = Stopwatch()
+
+    @cached_property
+    def optimized(self) -> Graph:
+        self.watch.lap("other")
+        done = optimize(self.graph)
+        self.watch.lap("passes")
+        return done
+
+    @cached_property
+    def fused(self) -> Fused:
+        graph = self.optimized
+        done = fuse(choose_layouts(graph, self.machine))
+        self.watch.lap("fusion")
+        if config.logging("fusion"):
+            log("fusion", fusion_log(done))
+        return done
+
+    @cached_property
+    def plan(self) -> Plan:
+        fused = self.fused
+        lowered = lower_all(fused)
+        self.watch.lap("lower")
+        done = plan(fused, lowered, self.machine)
+        self.watch.lap("schedule")
+        return done
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """The function of each launch; equal kernels have one."""
+        return tuple(_symbol(launch.kernel) for launch in self.plan.launches)
+
+    @cached_property
+    def program(self) -> str:
+        """LLVM IR of the function that calls the kernels."""
+        return emit_program(self.plan, self.symbols)
+
+    @cached_property
+    def kernels(self) -> dict[str, Kernel]:
+        """The kernel behind each symbol."""
+        launches = zip(self.symbols, self.plan.launches, strict=True)
+        return {symbol: launch.kernel for symbol, launch in launches}
+
+    def module(self, symbol: str) -> str:
+        """The LLVM module of one symbol: a kernel, or the program that calls them."""
+        if symbol == SYMBOL:
+            return self.program
+        kernel = self.kernels[symbol]
+        function, declared = emit_kernel(kernel, self.machine, symbol)
+        return "\n".join([f"; {kernel.name}", *declared.values(), function])
+
+    def dump(self, stage: str) -> str:
+        """The text of one of STAGES. Raises ValueError for another name."""
+        match stage:
+            case "optimized":
+                return str(self.optimized)
+            case "fused":
+                return str(self.fused)
+            case "loops":
+                return "\n\n".join(str(launch.plain) for launch in self.plan.launches)
+            case "scheduled":
+                return "\n\n".join(str(launch.kernel) for launch in self.plan.launches)
+            case "program":
+                return str(self.plan)
+            case "llvm":
+                return "\n".join(self._modules())
+            case "asm":
+                return "\n".join(assembly(module) for module in self._modules())
+            case "numba":
+                from tracejit.codegen.numba_emitter import program_source
+
+                return program_source(self.plan)
+        raise ValueError(f"no stage {stage!r}; there are traced, {', '.join(STAGES)}")
+
+    def _modules(self) -> list[str]:
+        return [self.module(symbol) for symbol in (*self.kernels, SYMBOL)]
+
+
+def _symbol(kernel: Kernel) -> str:
+    """Names a kernel by what its code depends on: its scheduled loops, not names and lines."""
+    canonical = kernel_text(kernel, locations=False, name="k")
+    return f"tj_{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"
