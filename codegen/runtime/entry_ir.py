@@ -8,255 +8,13 @@ A step that does not take these arguments hands them to `slow`, with nothing don
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping
 
 from tracejit.codegen.runtime import layout, native
+from tracejit.codegen.runtime.entry_checks import CHECKS
+from tracejit.codegen.runtime.entry_plan import WAYS
+from tracejit.codegen.runtime.entry_step import ARGUMENT, ARRAY, FRESH, STEP, word
 from tracejit.codegen.runtime.team_ir import BLOCK
-
-ARRAY, FLOAT64, FLOAT32, INTEGER, UNSIGNED64, OTHER = range(6)
-FRESH = -1  # the `arg` of an output that is no argument
-WAYS = 2  # arrays kept per output: the user still holds the last one when asking for the next
-
-
-class Argument(ctypes.Structure):
-    """What one argument, or one output kept for reuse, must be."""
-
-    _fields_ = (
-        ("kind", ctypes.c_int64),  # ARRAY, or how to convert a scalar
-        ("type", ctypes.c_void_p),
-        ("dtype", ctypes.c_void_p),
-        ("word", ctypes.c_int64),  # layout.dtype_word
-        ("dims", ctypes.c_void_p),
-        ("ndim", ctypes.c_int32),
-        ("flags", ctypes.c_int32),  # that must be set
-        ("nbytes", ctypes.c_int64),
-        ("donated", ctypes.c_int64),
-        ("low", ctypes.c_int64),  # of an integer
-        ("high", ctypes.c_int64),
-    )
-
-
-class Step(ctypes.Structure):
-    """One step, as the entry sees it. The table holds arguments, captured, fresh outputs, arena."""
-
-    _fields_ = (
-        ("nargs", ctypes.c_int64),
-        ("nranges", ctypes.c_int64),  # arguments and captured
-        ("ndonated", ctypes.c_int64),
-        ("nscalars", ctypes.c_int64),
-        ("nouts", ctypes.c_int64),
-        ("nfresh", ctypes.c_int64),
-        ("nthreads", ctypes.c_int64),
-        ("release_gil", ctypes.c_int64),
-        ("verified", ctypes.c_int64),  # the pointers in the table were found distinct
-        ("program", ctypes.c_void_p),
-        ("team", ctypes.c_void_p),
-        ("cell", ctypes.c_void_p),
-        ("table", ctypes.c_void_p),
-        ("arguments", ctypes.c_void_p),  # Argument[nranges]
-        ("scalars", ctypes.c_void_p),  # i64[nscalars]: their positions
-        ("outs", ctypes.c_void_p),  # i64[nouts]: the argument, or FRESH
-        ("fresh", ctypes.c_void_p),  # Argument[nfresh]
-        ("kept", ctypes.c_void_p),  # list of nfresh * WAYS arrays or None
-        ("make", ctypes.c_void_p),  # callable: makes fresh output k, keeps it, returns it
-        ("bits", ctypes.c_void_p),  # callable: the bits of scalar argument k, given its value
-        ("ensure", ctypes.c_void_p),  # callable: starts the team's threads
-        ("slow", ctypes.c_void_p),  # callable: takes the arguments
-    )
-
-
-STEP = native.Fields("Step", Step)
-ARGUMENT = native.Fields("Argument", Argument)
-
-
-def _word(result: str, base: str, offset: int, kind: str = "ptr") -> str:
-    """Two instructions: `result` = what lies `offset` bytes into the object at `base`."""
-    at = f"{result}.at"
-    return f"{at} = getelementptr i8, ptr {base}, i64 {offset}\n  {result} = load {kind}, ptr {at}"
-
-
-CHECKS = f"""
-; Whether an object is the array that the Argument describes.
-define internal i1 @fits(ptr %object, ptr %want) {{
-entry:
-  {_word("%type", "%object", layout.TYPE)}
-  {ARGUMENT.load("%type.want", "%want", "type")}
-  %type.same = icmp eq ptr %type, %type.want
-  br i1 %type.same, label %array, label %no
-array:
-  {_word("%ndim", "%object", layout.NDIM, "i32")}
-  {ARGUMENT.load("%ndim.want", "%want", "ndim")}
-  %ndim.same = icmp eq i32 %ndim, %ndim.want
-  {_word("%flags", "%object", layout.FLAGS, "i32")}
-  {ARGUMENT.load("%flags.want", "%want", "flags")}
-  %flags.both = and i32 %flags, %flags.want
-  %flags.set = icmp eq i32 %flags.both, %flags.want
-  %form = and i1 %ndim.same, %flags.set
-  br i1 %form, label %element, label %no
-element:
-  {_word("%dtype", "%object", layout.DTYPE)}
-  {ARGUMENT.load("%dtype.want", "%want", "dtype")}
-  %dtype.same = icmp eq ptr %dtype, %dtype.want
-  br i1 %dtype.same, label %shape, label %equal
-equal:  ; another object for the same dtype, as unpickled arrays have
-  {_word("%word.all", "%dtype", layout.DTYPE_WORD, "i64")}
-  %word = and i64 %word.all, {layout.DTYPE_MASK}
-  {ARGUMENT.load("%word.want", "%want", "word")}
-  %word.same = icmp eq i64 %word, %word.want
-  br i1 %word.same, label %shape, label %no
-shape:
-  {_word("%dims", "%object", layout.DIMENSIONS)}
-  {ARGUMENT.load("%dims.want", "%want", "dims")}
-  br label %axis
-axis:
-  %k = phi i32 [ 0, %shape ], [ %k.next, %length ]
-  %more = icmp slt i32 %k, %ndim
-  br i1 %more, label %length, label %yes
-length:
-  %length.at = getelementptr i64, ptr %dims, i32 %k
-  %n = load i64, ptr %length.at
-  %want.at = getelementptr i64, ptr %dims.want, i32 %k
-  %n.want = load i64, ptr %want.at
-  %k.next = add i32 %k, 1
-  %n.same = icmp eq i64 %n, %n.want
-  br i1 %n.same, label %axis, label %no
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}}
-
-; Whether argument %i, whose pointer changed, lies apart from all that donation forbids it to meet.
-define internal i1 @apart(ptr %step, ptr %arguments, i64 %i) {{
-entry:
-  {STEP.load("%table", "%step", "table")}
-  {STEP.load("%count", "%step", "nranges")}
-  %mine = getelementptr %Argument, ptr %arguments, i64 %i
-  {ARGUMENT.load("%size", "%mine", "nbytes")}
-  {ARGUMENT.load("%donated", "%mine", "donated")}
-  %start.at = getelementptr i64, ptr %table, i64 %i
-  %start = load i64, ptr %start.at
-  %end = add i64 %start, %size
-  br label %look
-look:
-  %j = phi i64 [ 0, %entry ], [ %j.next, %next ]
-  %more = icmp slt i64 %j, %count
-  br i1 %more, label %other, label %yes
-other:
-  %their = getelementptr %Argument, ptr %arguments, i64 %j
-  {ARGUMENT.load("%their.size", "%their", "nbytes")}
-  %their.start.at = getelementptr i64, ptr %table, i64 %j
-  %their.start = load i64, ptr %their.start.at
-  %their.end = add i64 %their.start, %their.size
-  %before = icmp ult i64 %start, %their.end
-  %after = icmp ult i64 %their.start, %end
-  %meets = and i1 %before, %after
-  br i1 %meets, label %weigh, label %next
-weigh:
-  %another = icmp ne i64 %i, %j
-  %filled = icmp ne i64 %their.size, 0
-  {ARGUMENT.load("%their.donated", "%their", "donated")}
-  %either = or i64 %donated, %their.donated
-  %forbidden = icmp ne i64 %either, 0
-  %bad.0 = and i1 %another, %filled
-  %bad = and i1 %bad.0, %forbidden
-  br i1 %bad, label %no, label %next
-next:
-  %j.next = add i64 %j, 1
-  br label %look
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}}
-
-; Converts a Python scalar of the right type into %cell. False: it has no such value.
-define internal i1 @convert(ptr %step, ptr %want, ptr %object, i64 %position, ptr %cell) {{
-entry:
-  {_word("%type", "%object", layout.TYPE)}
-  {ARGUMENT.load("%type.want", "%want", "type")}
-  %type.same = icmp eq ptr %type, %type.want
-  br i1 %type.same, label %typed, label %no
-typed:
-  {ARGUMENT.load("%kind", "%want", "kind")}
-  %is_other = icmp eq i64 %kind, {OTHER}
-  br i1 %is_other, label %ask, label %plain
-plain:
-  %is_float = icmp sle i64 %kind, {FLOAT32}
-  br i1 %is_float, label %float, label %integer
-float:
-  %double = call double @PyFloat_AsDouble(ptr %object)
-  %suspect = fcmp oeq double %double, -1.0
-  br i1 %suspect, label %float.check, label %float.store
-float.check:
-  %float.error = call ptr @PyErr_Occurred()
-  %float.good = icmp eq ptr %float.error, null
-  br i1 %float.good, label %float.store, label %clear
-float.store:
-  %is_double = icmp eq i64 %kind, {FLOAT64}
-  br i1 %is_double, label %store.double, label %store.single
-store.double:
-  store double %double, ptr %cell
-  ret i1 true
-store.single:
-  %single = fptrunc double %double to float
-  store float %single, ptr %cell
-  ret i1 true
-integer:
-  %overflow.at = alloca i32
-  %int = call i64 @PyLong_AsLongLongAndOverflow(ptr %object, ptr %overflow.at)
-  %overflow = load i32, ptr %overflow.at
-  %is_long = icmp eq i32 %overflow, 0
-  br i1 %is_long, label %range, label %long
-range:
-  {ARGUMENT.load("%low", "%want", "low")}
-  {ARGUMENT.load("%high", "%want", "high")}
-  %above = icmp sge i64 %int, %low
-  %below = icmp sle i64 %int, %high
-  %inside = and i1 %above, %below
-  br i1 %inside, label %store.int, label %no
-store.int:
-  store i64 %int, ptr %cell
-  ret i1 true
-long:
-  %is_unsigned = icmp eq i64 %kind, {UNSIGNED64}
-  %positive = icmp sgt i32 %overflow, 0
-  %may_fit = and i1 %is_unsigned, %positive
-  br i1 %may_fit, label %unsigned, label %no
-unsigned:
-  %value = call i64 @PyLong_AsUnsignedLongLong(ptr %object)
-  br label %finish
-ask:
-  %boxed = call ptr @PyLong_FromLongLong(i64 %position)
-  %ask.args = alloca [2 x ptr]
-  store ptr %boxed, ptr %ask.args
-  %second = getelementptr ptr, ptr %ask.args, i64 1
-  store ptr %object, ptr %second
-  {STEP.load("%bits", "%step", "bits")}
-  %answer = call ptr @PyObject_Vectorcall(ptr %bits, ptr %ask.args, i64 2, ptr null)
-  call void @Py_DecRef(ptr %boxed)
-  %answered = icmp ne ptr %answer, null
-  br i1 %answered, label %unbox, label %clear
-unbox:
-  %word = call i64 @PyLong_AsUnsignedLongLong(ptr %answer)
-  call void @Py_DecRef(ptr %answer)
-  br label %finish
-finish:
-  %result = phi i64 [ %value, %unsigned ], [ %word, %unbox ]
-  store i64 %result, ptr %cell
-  %error = call ptr @PyErr_Occurred()
-  %good = icmp eq ptr %error, null
-  br i1 %good, label %yes, label %clear
-clear:
-  call void @PyErr_Clear()
-  br label %no
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}}
-"""
 
 OUTPUTS = f"""
 ; A new reference to fresh output %k: one kept from before that nobody holds any more, else a new
@@ -275,15 +33,15 @@ way:
   br i1 %more, label %look, label %make
 look:
   %object = call ptr @PyList_GetItem(ptr %kept, i64 %w)
-  {_word("%holders", "%object", layout.REFCOUNT, "i32")}
+  {word("%holders", "%object", layout.REFCOUNT, "i32")}
   %ours = icmp eq i32 %holders, 1
   br i1 %ours, label %form, label %next
 form:
   %good = call i1 @fits(ptr %object, ptr %want)
   br i1 %good, label %views, label %next
 views:
-  {_word("%base", "%object", layout.BASE)}
-  {_word("%viewers", "%base", layout.REFCOUNT, "i32")}
+  {word("%base", "%object", layout.BASE)}
+  {word("%viewers", "%base", layout.REFCOUNT, "i32")}
   %unseen = icmp eq i32 %viewers, 1
   br i1 %unseen, label %take, label %next
 next:
@@ -384,7 +142,7 @@ array:
   %good = call i1 @fits(ptr %object, ptr %want)
   br i1 %good, label %store, label %miss
 store:
-  {_word("%data", "%object", layout.DATA)}
+  {word("%data", "%object", layout.DATA)}
   %old = load ptr, ptr %slot
   store ptr %data, ptr %slot
   %moved = icmp ne ptr %old, %data
@@ -428,7 +186,7 @@ place:
 put:
   %array.at = getelementptr ptr, ptr %arrays, i64 %k
   %out = load ptr, ptr %array.at
-  {_word("%out.data", "%out", layout.DATA)}
+  {word("%out.data", "%out", layout.DATA)}
   %place.at = getelementptr ptr, ptr %places, i64 %k
   store ptr %out.data, ptr %place.at
   %k.next = add i64 %k, 1
@@ -447,7 +205,7 @@ ENTRY = f"""
 ; METH_FASTCALL. %self: an array whose data is the Step.
 define ptr @tj_entry(ptr %self, ptr %args, i64 %nargs) {{
 entry:
-  {_word("%step", "%self", layout.DATA)}
+  {word("%step", "%self", layout.DATA)}
   {STEP.load("%nargs.want", "%step", "nargs")}
   %right_count = icmp eq i64 %nargs, %nargs.want
   br i1 %right_count, label %scalars, label %slow

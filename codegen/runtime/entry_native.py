@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from tracejit.codegen.runtime import entry_ir, layout, native
-from tracejit.codegen.runtime.entry_ir import ARRAY, FLOAT32, FLOAT64, INTEGER, OTHER, UNSIGNED64
+from tracejit.codegen.runtime import entry_ir, entry_step, layout, native
 from tracejit.codegen.runtime.entry_plan import (
+    WAYS,
     Array,
     ArrayArg,
     DonatedOut,
@@ -21,6 +21,7 @@ from tracejit.codegen.runtime.entry_plan import (
     aligned_empty,
     scalar_bits,
 )
+from tracejit.codegen.runtime.entry_step import ARRAY, FLOAT32, FLOAT64, INTEGER, OTHER, UNSIGNED64
 from tracejit.codegen.runtime.team import Lock, team
 
 _METH_FASTCALL = 0x80
@@ -52,20 +53,20 @@ class _NativeStep:
         self._plan = plan
         self._lock = Lock() if plan.nthreads == 1 else None
         self._arena = aligned_empty((plan.arena_bytes,), np.dtype(np.uint8))
-        self._kept: list[Array | None] = [None] * (len(plan.fresh) * entry_ir.WAYS)
+        self._kept: list[Array | None] = [None] * (len(plan.fresh) * WAYS)
         self._owners: list[object] = []
         self.structure = self._describe()
 
-    def _describe(self) -> entry_ir.Step:
+    def _describe(self) -> entry_step.Step:
         plan, threads = self._plan, team()
         scalars = [i for i, arg in enumerate(plan.args) if isinstance(arg, ScalarArg)]
-        outs = [o.arg if isinstance(o, DonatedOut) else entry_ir.FRESH for o in plan.outs]
+        outs = [o.arg if isinstance(o, DonatedOut) else entry_step.FRESH for o in plan.outs]
         arguments = [_describe(arg, self._owners) for arg in plan.args]
-        arguments += [entry_ir.Argument(kind=ARRAY, nbytes=1) for _ in plan.captured]
+        arguments += [entry_step.Argument(kind=ARRAY, nbytes=1) for _ in plan.captured]
         fresh = [_describe(_as_argument(out), self._owners) for out in plan.fresh]
         table = [0] * len(plan.args) + list(plan.captured)
         table += [0] * len(fresh) + [address(self._arena)]
-        return entry_ir.Step(
+        return entry_step.Step(
             nargs=len(plan.args),
             nranges=len(arguments),
             ndonated=sum(isinstance(arg, ArrayArg) and arg.donated for arg in plan.args),
@@ -78,10 +79,10 @@ class _NativeStep:
             team=threads.address,
             cell=threads.cell if self._lock is None else self._lock.address,
             table=self._array((ctypes.c_void_p * len(table))(*table)),
-            arguments=self._array((entry_ir.Argument * len(arguments))(*arguments)),
+            arguments=self._array((entry_step.Argument * len(arguments))(*arguments)),
             scalars=self._array((ctypes.c_int64 * len(scalars))(*scalars)),
             outs=self._array((ctypes.c_int64 * len(outs))(*outs)),
-            fresh=self._array((entry_ir.Argument * len(fresh))(*fresh)),
+            fresh=self._array((entry_step.Argument * len(fresh))(*fresh)),
             kept=self._object(self._kept),
             make=self._object(self._make),
             bits=self._object(self._bits),
@@ -89,7 +90,7 @@ class _NativeStep:
             slow=self._object(plan.slow),
         )
 
-    def _array(self, array: _Words | ctypes.Array[entry_ir.Argument]) -> int:
+    def _array(self, array: _Words | ctypes.Array[entry_step.Argument]) -> int:
         self._owners.append(array)
         return ctypes.addressof(array)
 
@@ -100,7 +101,7 @@ class _NativeStep:
     def _make(self, index: int) -> Array:
         """A new array for fresh output `index`, kept in place of the one kept longest."""
         out = self._plan.fresh[index]
-        first, last = index * entry_ir.WAYS, (index + 1) * entry_ir.WAYS
+        first, last = index * WAYS, (index + 1) * WAYS
         made = aligned_empty(out.shape, out.dtype)
         self._kept[first:last] = [made, *self._kept[first : last - 1]]
         return made
@@ -119,12 +120,12 @@ def _as_argument(out: FreshOut) -> ArrayArg:
     return ArrayArg(out.shape, out.dtype, donated=True)
 
 
-def _describe(arg: ArrayArg | ScalarArg, owners: list[object]) -> entry_ir.Argument:
+def _describe(arg: ArrayArg | ScalarArg, owners: list[object]) -> entry_step.Argument:
     if isinstance(arg, ScalarArg):
         return _describe_scalar(arg)
     dims = (ctypes.c_int64 * len(arg.shape))(*arg.shape)
     owners += [dims, arg.dtype]
-    return entry_ir.Argument(
+    return entry_step.Argument(
         kind=ARRAY,
         type=id(np.ndarray),
         dtype=id(arg.dtype),
@@ -137,7 +138,7 @@ def _describe(arg: ArrayArg | ScalarArg, owners: list[object]) -> entry_ir.Argum
     )
 
 
-def _describe_scalar(arg: ScalarArg) -> entry_ir.Argument:
+def _describe_scalar(arg: ScalarArg) -> entry_step.Argument:
     kinds = {"f8": FLOAT64, "f4": FLOAT32, "u8": UNSIGNED64, "b1": INTEGER}
     code = arg.dtype.str[1:]
     integral = arg.dtype.kind in "iu"
@@ -146,7 +147,7 @@ def _describe_scalar(arg: ScalarArg) -> entry_ir.Argument:
     if integral:
         limits = np.iinfo(code)
         low, high = int(limits.min), min(int(limits.max), (1 << 63) - 1)
-    return entry_ir.Argument(kind=kind, type=id(arg.pytype), low=low, high=high)
+    return entry_step.Argument(kind=kind, type=id(arg.pytype), low=low, high=high)
 
 
 @cache
@@ -166,7 +167,7 @@ _new_builtin = ctypes.PYFUNCTYPE(
 def native_call(plan: Plan) -> Step:
     """A builtin that takes the step's arguments and returns its outputs."""
     step = _NativeStep(plan)
-    size = ctypes.sizeof(entry_ir.Step)
+    size = ctypes.sizeof(entry_step.Step)
     handle = np.ndarray.__new__(_Handle, (size,), np.uint8, buffer=memoryview(step.structure))
     handle.step = step
     builtin: Step = _new_builtin(ctypes.addressof(_method()), handle, None)

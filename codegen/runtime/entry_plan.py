@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tracejit.codegen.runtime import layout
 
 ALIGNMENT = 64  # of fresh outputs and the arena [bytes]
+WAYS = 2  # arrays kept per output: the user still holds the last one when asking for the next
 
 Array = npt.NDArray[np.generic]
 

@@ -11,6 +11,7 @@ import numpy as np
 from tracejit.codegen.runtime import layout
 from tracejit.codegen.runtime.entry_plan import (
     ALIGNMENT,
+    WAYS,
     Array,
     ArrayArg,
     DonatedOut,
@@ -22,8 +23,6 @@ from tracejit.codegen.runtime.entry_plan import (
     scalar_bits,
 )
 from tracejit.codegen.runtime.team import Lock, team
-
-_WAYS = 2  # arrays kept per output: the user still holds the last one when asking for the next
 
 
 class PythonCall:
@@ -76,7 +75,7 @@ class PythonCall:
             if _references(array) == _ALONE and _fits(array, want):
                 return array
         made = _make(want)
-        self._kept[index] = (made, *kept)[:_WAYS]
+        self._kept[index] = (made, *kept)[:WAYS]
         return made
 
 

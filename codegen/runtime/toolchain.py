@@ -139,9 +139,7 @@ def compile_ir(
         return [futures[index].result() for index in range(len(texts))]
 
 
-def _compiled(
-    texts: Sequence[str], index: int, done: Callable[[int, float], None] | None
-) -> bytes:
+def _compiled(texts: Sequence[str], index: int, done: Callable[[int, float], None] | None) -> bytes:
     start = time.perf_counter()
     code = _emit(texts[index], as_object=True)
     if done is not None:
