@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from tracejit.codegen.cost import Cost, flops, moved, seconds
 from tracejit.codegen.objects import compiler_version
-from tracejit.codegen.plan import Plan
 from tracejit.codegen.runtime.cache import cache_key, disk_cache
 from tracejit.ir.fingerprint import fingerprint
 from tracejit.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from tracejit.codegen.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tracejit.codegen import STAGES
 from tracejit.codegen.artifact import (
     Artifact,
     artifact_key,
@@ -15,16 +18,17 @@ from tracejit.codegen.artifact import (
 )
 from tracejit.codegen.cost import Cost
 from tracejit.codegen.machine import this_machine
-from tracejit.codegen.objects import object_code
-from tracejit.codegen.plan import Plan
-from tracejit.codegen.program import SYMBOL
+from tracejit.codegen.objects import SYMBOL, object_code
 from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
 from tracejit.codegen.runtime.team import num_threads, team
 from tracejit.codegen.runtime.toolchain import Linked, link
-from tracejit.codegen.stages import STAGES, Stages
-from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.log import Stopwatch, log
+
+if TYPE_CHECKING:
+    from tracejit.codegen.plan import Plan
+    from tracejit.codegen.stages import Stages
+    from tracejit.ir.fusion import Fused
 
 __all__ = ["STAGES", "Program", "compile_graph"]
 
@@ -43,11 +47,17 @@ class Program:
     def __init__(self, graph: Graph) -> None:
         watch = Stopwatch()
         self.graph = graph
-        self.stages = Stages(graph, this_machine())
         self.artifact = self._artifact(watch)
         self._linked = self._link(watch)
         self.compile_seconds = watch.total
-        log("times", f"{graph.name}: {watch}; {self.stages.watch}")
+        log("times", f"{graph.name}: {watch}")
+
+    @cached_property
+    def stages(self) -> Stages:
+        """Every form of the graph. A program found on disk needs none of them."""
+        from tracejit.codegen.stages import Stages
+
+        return Stages(self.graph, this_machine())
 
     # Code
 
@@ -65,7 +75,11 @@ class Program:
         # A kernel's symbol says all that its code depends on.
         identities = {symbol: "" for symbol in self.artifact.symbols}
         identities[SYMBOL] = self.artifact.identity
-        objects = object_code(self.graph.name, identities, self.stages.module, watch)
+
+        def module(symbol: str) -> str:
+            return self.stages.module(symbol)
+
+        objects = object_code(self.graph.name, identities, module, watch)
         barrier = {"tj_barrier": team().symbols["tj_barrier"]}
         linked = link(objects, [SYMBOL], barrier)
         watch.lap("link")

@@ -386,7 +386,7 @@ def _flat(array: Array) -> Array:
 def run_program(plan: Plan, arrays: Sequence[Array], *, use_numba: bool = True) -> list[Array]:
     """The outputs of a program for contiguous inputs; donated ones are updated and returned."""
     function = _function(program_source(plan, decorator=use_numba), "program")
-    given = [np.ascontiguousarray(a) for a in arrays]
+    given = [np.asarray(a, order="C") for a in arrays]
     with np.errstate(all="ignore"):
         outputs = function(*(a.view(np.uint16) if a.dtype == BF16 else a for a in given))
     return [

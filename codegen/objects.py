@@ -1,4 +1,4 @@
-"""Object code by symbol: what this process knows, what the disk cache has, what must be compiled."""
+"""Object code by symbol: known to this process, in the disk cache, or to be compiled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tracejit.codegen.runtime.cpus import available_cpus
 from tracejit.codegen.runtime.toolchain import compile_ir
 from tracejit.ir import config
 from tracejit.ir.log import Stopwatch, log
+
+# The function that is the whole program; every other symbol is a kernel.
+SYMBOL = "tj_program"
 
 _objects: dict[str, bytes] = {}
 

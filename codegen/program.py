@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.plan import Launch, Plan, Slot
-
-SYMBOL = "tj_program"
 
 
 def emit_program(plan: Plan, symbols: Sequence[str]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 
+from tracejit.codegen import STAGES
 from tracejit.codegen.layout import choose_layouts
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
+from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.plan import Plan, lower_all, plan
-from tracejit.codegen.program import SYMBOL, emit_program
+from tracejit.codegen.program import emit_program
 from tracejit.codegen.runtime.toolchain import assembly
 from tracejit.ir import config
 from tracejit.ir.fusion import Fused, fuse
@@ -18,8 +20,6 @@ from tracejit.ir.graph import Graph
 from tracejit.ir.log import Stopwatch, log
 from tracejit.ir.passes import optimize
 from tracejit.ir.unfused import fusion_log
-
-STAGES = ("optimized", "fused", "loops", "scheduled", "program", "llvm", "asm", "numba")
 
 
 class Stages:
