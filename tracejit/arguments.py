@@ -54,6 +54,8 @@ def as_leaf(value: Any, label: str) -> Any:
     """
     kind = type(value)
     if kind in NUMBERS or isinstance(value, Variable):
+        if kind is int and not -(2**63) <= value < 2**63:
+            raise OverflowError(f"argument {label}: {value} does not fit into 64 bits{here()}")
         return value
     if kind is Tracer:
         raise escaped(value)
@@ -109,6 +111,23 @@ class Parameters:
         if self.static:
             bound.apply_defaults()
         return bound.args, bound.kwargs
+
+    def positions(
+        self, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """`bind` for the usual case, quickly: the keywords are all the parameters left."""
+        left = self.positional[len(args) :]
+        if len(left) == len(keywords) and all(name in keywords for name in left):
+            return (*args, *(keywords[name] for name in left)), {}
+        return args, keywords
+
+    def static_positions(self, statics: tuple[Any, ...]) -> dict[int, Any]:
+        """The static values that stand in a position."""
+        return {
+            self.positional.index(name): value
+            for name, _, value in statics
+            if name in self.positional
+        }
 
     def name(self, position: int) -> str:
         if position < len(self.positional):

@@ -73,7 +73,8 @@ class InterpretedProgram:
 def _fits(value: Any, spec: Any, tensor: TensorType) -> bool:
     """What the native entry guards."""
     if not hasattr(spec, "donated"):
-        return type(value) is {"b": bool, "i": int, "f": float}[tensor.dtype.kind]
+        exact = type(value) is {"b": bool, "i": int, "f": float}[tensor.dtype.kind]
+        return exact and (type(value) is not int or -(2**63) <= value < 2**63)
     return (
         type(value) is np.ndarray
         and value.shape == tensor.shape

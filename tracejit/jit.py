@@ -20,10 +20,11 @@ from tracejit.arguments import (
     check_donation,
     plain,
 )
+from tracejit.callpath import MISS, CallPath
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
 from tracejit.ir.log import log
-from tracejit.lowered import TARGETS, Lowered, Statics
+from tracejit.lowered import TARGETS, Lowered, Statics, on_trace, structured
 from tracejit.staging import stage
 from tracejit.trace import EagerTrace, current_trace
 from tracejit.tracer import Tracer
@@ -69,8 +70,7 @@ class Jitted:
         self.target = target
         self._name = getattr(f, "__name__", type(f).__name__)
         self._steps: dict[Any, Lowered] = {}
-        self._last: Lowered | None = None
-        self._flat = -1
+        self._path: CallPath | None = None
         self._calls = 0
         self._misses = 0
         self._lock = threading.RLock()
@@ -81,19 +81,15 @@ class Jitted:
             return self.__wrapped__(*args, **keywords)
         if debug.eager_blocks and debug.eager():
             return self._run_eagerly(args, keywords)
-        step = self._last
-        if step is None or keywords:
-            return self._general(args, keywords)
-        self._calls += 1
-        if len(args) == self._flat:
-            outputs = step.call(*args)  # type: ignore[misc]
-        else:
-            leaves, spec = tree.flatten(args)
-            if spec != step.spec or not step.only_arrays or step.statics:
-                self._calls -= 1
-                return self._general(args, keywords)
-            outputs = step.call(*leaves)  # type: ignore[misc]
-        return step.finish(outputs) if type(outputs) is tuple else outputs.result
+        if keywords:
+            args, keywords = self.parameters.positions(args, keywords)
+        path = self._path
+        if path is not None and not keywords:
+            result = path(args)
+            if result is not MISS:
+                self._calls += 1
+                return result
+        return self._general(args, keywords)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: bound like a function; the instance is one more argument, a static one."""
@@ -118,7 +114,8 @@ class Jitted:
             with self._lock:
                 if step.call is None:
                     self._misses += 1
-                    step.bind(functools.partial(self._slow, step))
+                    fixed = self.parameters.static_positions(step.statics)
+                    step.bind(functools.partial(self._slow, step), fixed)
         donated = {
             step.positions[d]
             for d in step.graph.donated
@@ -136,19 +133,24 @@ class Jitted:
             outputs = step.call(*taken)  # type: ignore[misc]
         finally:
             self._busy.now = False
-        self._last = step
-        flat = step.spec == tree.structure((0,) * len(step.positions))
-        self._flat = len(step.positions) if flat and step.only_arrays and not step.statics else -1
-        outputs = _given_back(outputs, given, taken)
-        return step.finish(outputs)
+        self._path = step.path or functools.partial(self._second_call, step)
+        return step.finish(_given_back(outputs, given, taken))
+
+    def _second_call(self, step: Lowered, args: tuple[Any, ...]) -> Any:
+        """Makes the way of later calls, which a step that runs once does not need."""
+        self._path = step.make_path()
+        return self._path(args)
 
     def _slow(self, step: Lowered, *leaves: Any) -> _Finished:
         """The native entry's guards said no: other types, or arrays it cannot read as they lie."""
         if getattr(self._busy, "now", False):
             raise AssertionError(f"{self._name}: the entry refused arguments that fit")
         self._calls -= 1
-        arguments = tree.unflatten(step.spec, leaves)
-        return _Finished(self._general(arguments, {}))
+        filled = iter(leaves)
+        every = [next(filled) if a.variable is None else a.variable for a in step.staged.arguments]
+        args, keywords = step.structured(every)
+        args, keywords = self.parameters.join(step.statics, args, keywords)
+        return _Finished(self._general(args, keywords))
 
     def _step(
         self, args: tuple[Any, ...], keywords: dict[str, Any]
@@ -182,17 +184,18 @@ class Jitted:
         start = time.perf_counter()
 
         def call(f: Callable[..., Any], leaves: list[Any]) -> Any:
-            filled = tree.unflatten(spec, leaves)
-            args, keywords = filled if has_keywords else (filled, {})
+            args, keywords = structured(spec, has_keywords, leaves)
             args, keywords = self.parameters.join(statics, args, keywords)
             return f(*args, **keywords)
 
         staged = stage(self.__wrapped__, self._name, arguments, call, self.parameters.donated)
-        step = Lowered(staged, spec, statics, self.target)
+        step = Lowered(staged, spec, has_keywords, statics, self.target)
         step.seconds = time.perf_counter() - start
         if config.logging("trace"):
             log("trace", f"{self._name}: {len(staged.graph.nodes())} nodes\n{staged.graph}")
         log("times", f"{self._name}: trace {step.seconds * 1e3:.1f} ms")
+        for listener in on_trace:
+            listener(self, step)
         return step
 
     def _run_eagerly(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracejit import dumps, tree
+from tracejit.callpath import MISS, CallPath, call_path
 from tracejit.ir import config
 from tracejit.ir.graph import Array, Graph
 from tracejit.staging import Staged
@@ -18,7 +19,9 @@ from tracejit.variable import Variable
 Statics = tuple[Any, ...]
 TARGETS = ("cpu", "interpreter")
 
-# Called with every step when it has been compiled: the command line's `run --dump` listens here.
+# Called with the Jitted and its new step when that has been traced. The command line listens here.
+on_trace: list[Callable[[Any, Lowered], None]] = []
+# Called with every step when it has been compiled.
 on_compile: list[Callable[[Lowered], None]] = [dumps.write]
 
 
@@ -35,17 +38,21 @@ def _compile(graph: Graph, target: str) -> Any:
 class Lowered:
     """One traced step. Compiles when a stage after "traced", the cost or a call asks for it."""
 
-    def __init__(self, staged: Staged, spec: tree.Spec, statics: Statics, target: str) -> None:
+    def __init__(
+        self, staged: Staged, spec: tree.Spec, has_keywords: bool, statics: Statics, target: str
+    ) -> None:
         self.staged = staged
         self.spec = spec
+        self.has_keywords = has_keywords
         self.statics = statics
         self.target = target
         self.seconds = 0.0
         self._lock = threading.Lock()
         self._program: Any = None
         self.call: Callable[..., Any] | None = None
+        self.path: CallPath | None = None
+        self._fixed: dict[int, Any] = {}
         self.positions = [i for i, a in enumerate(staged.arguments) if a.variable is None]
-        self.only_arrays = len(self.positions) == len(staged.arguments)
         self.single = staged.out_spec.is_leaf()
 
     @property
@@ -84,8 +91,11 @@ class Lowered:
             return outputs[0]
         return tree.unflatten(self.staged.out_spec, outputs[: self.staged.results])
 
-    def bind(self, slow: Callable[..., Any]) -> None:
-        """Makes `call`: the argument leaves that are no Variables -> outputs."""
+    def bind(self, slow: Callable[..., Any], fixed: dict[int, Any]) -> None:
+        """Makes `call`: the argument leaves that are no Variables -> outputs.
+
+        fixed: the values of the static arguments by position.
+        """
         from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
 
         donated = {d for d in self.graph.donated if d is not None}
@@ -97,7 +107,33 @@ class Lowered:
                 specs.append(ArrayArg(node.shape, node.dtype, position in donated))
         buffers, refreshed = _captured_buffers(self.staged)
         native = self.program.bind(specs, buffers, slow)
-        self.call = _refreshing(native, refreshed) if refreshed else native
+        call = _refreshing(native, refreshed) if refreshed else native
+        self._fixed = fixed
+        self.call = call
+
+    def make_path(self) -> CallPath:
+        """The way of a call whose arguments are like those that the step was traced for."""
+        assert self.call is not None, "a step is bound before it is called"
+        if self.path is None:
+            held = [a.variable for a in self.staged.arguments]
+            out_spec = self.staged.out_spec
+            if self.has_keywords:
+                self.path = lambda args: MISS
+            else:
+                self.path = call_path(self.spec, held, self._fixed, out_spec, self.call)
+        return self.path
+
+    def structured(self, leaves: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All leaves, as positional arguments and keywords."""
+        return structured(self.spec, self.has_keywords, leaves)
+
+
+def structured(
+    spec: tree.Spec, has_keywords: bool, leaves: list[Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Leaves as positional arguments and keywords; spec: of args, or of (args, keywords)."""
+    filled = tree.unflatten(spec, leaves)
+    return filled if has_keywords else (filled, {})
 
 
 def _captured_buffers(staged: Staged) -> tuple[list[Array], list[tuple[Array, Array]]]:

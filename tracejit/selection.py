@@ -12,7 +12,7 @@ from tracejit.errors import UnsupportedError
 from tracejit.functions import axis_of, lift, live, traces
 from tracejit.ir import ops
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BOOL, I64, DTypeError, is_float, is_integer
+from tracejit.ir.types import BOOL, I32, I64, DTypeError, is_float, is_integer
 from tracejit.lowering import broadcast_shapes, broadcast_to, cast, emit
 from tracejit.movement import expand_dims, moveaxis, reshape
 from tracejit.promotion import common_dtype
@@ -182,8 +182,10 @@ def one_of(x: Tracer, index: Tracer, axis: int, keepdims: bool) -> Tracer:
     index has the shape of x with size 1 along `axis`. Compare, select and sum fuse with what makes
     x and what reads the result, forward and backward; a gather does not.
     """
-    position = ops.iota(x.node.builder, x.shape, axis, I64)
-    at = broadcast_to(wrapped(index, x.shape[axis]).node, x.shape)
+    # In 32 bits, which fill a vector like f32 does; the wrapped index is within the axis.
+    narrow = I32 if x.shape[axis] < 2**31 else I64
+    position = ops.iota(x.node.builder, x.shape, axis, narrow)
+    at = broadcast_to(cast(wrapped(index, x.shape[axis]).node, narrow), x.shape)
     kept = emit("select", emit("eq", position, at), x.node, ops.zeros_like(x.node))
     return x.trace.wrap(ops.sum(kept, [axis], keepdims))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -337,3 +338,67 @@ def test_creation_inside_a_trace_is_part_of_the_graph(target: str) -> None:
     np.testing.assert_allclose(step(x), f(x), rtol=1e-6)
     assert tnp.zeros(2).dtype == tnp.asarray([0.5]).dtype == np.float32
     assert tnp.arange(3).dtype == np.int64
+
+
+STRUCTURES = {
+    "flat": lambda a, b: (a, b),
+    "trees": lambda a, b: ({"w": a, 3: [b, None]}, (a, ())),
+    "named": lambda a, b: (Point(a, {"u": b}), [Point(b, None)]),
+    "ordered": lambda a, b: (OrderedDict(z=a, y=b), a),
+}
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_later_calls_keep_structure(kind: str, target: str) -> None:
+    def double(*args: Any) -> Any:
+        return tj.tree.map(lambda leaf: 2 * leaf, args)
+
+    step = tj.jit(double, target=target)
+    for _ in range(4):
+        args = STRUCTURES[kind](normal(2), normal(3))
+        got, want = step(*args), double(*args)
+        assert tj.tree.structure(got) == tj.tree.structure(want)
+        for g, w in zip(tj.tree.leaves(got), tj.tree.leaves(want), strict=True):
+            np.testing.assert_array_equal(g, w)
+    assert step.cache_info() == tj.jit(double).cache_info().__class__(
+        1, 3, 1, step.cache_info().compile_seconds
+    )
+
+
+def test_calls_that_change_structure_after_each_other(target: str) -> None:
+    step = tj.jit(lambda p, q: tj.tree.reduce(lambda a, b: a + b, (p, q)), target=target)
+    a, b, c = normal(2), normal(2), normal(2)
+    for _ in range(3):
+        for p, q, want in (
+            ({"u": a, "v": b}, c, a + b + c),
+            ({"u": a, "w": b}, c, a + b + c),
+            ({"u": a}, c, a + c),
+            ([a, b], (c,), a + b + c),
+            ((a, b), [c], a + b + c),
+            (a, [b, [c]], a + b + c),
+            (a, None, a),
+            (a, b, a + b),
+            (a, 2.0, a + 2),
+            (a, 2, a + 2),
+        ):
+            np.testing.assert_allclose(step(p, q), want, rtol=1e-6)
+    assert step.cache_info().entries == 10
+
+
+def test_later_calls_look_at_static_values_and_variables(target: str) -> None:
+    u, v = tj.Variable(np.ones(2), name="u"), tj.Variable(np.zeros(2), name="v")
+    step = tj.jit(lambda x, n, w: x * n + w, static_argnames=("n",), target=target)
+    x = np.ones(2)
+    for _ in range(3):
+        for n, w in ((2, u), (3, u), (3, v), (3.0, v), (True, v)):
+            np.testing.assert_array_equal(step(x, n, w), x * n + w)
+            np.testing.assert_array_equal(step(x, w=w, n=n), x * n + w)
+    np.testing.assert_array_equal(step(x[::-1], 3, u), x * 3 + u)
+    assert step.cache_info().entries == 5
+
+
+def test_integers_of_more_than_64_bits(target: str) -> None:
+    step = tj.jit(lambda n: n + 1, target=target)
+    assert step(2**62) == 2**62 + 1
+    with pytest.raises(OverflowError, match=r"argument n: .* does not fit into 64 bits"):
+        step(2**63)
