@@ -61,6 +61,10 @@ def _ints(rule: Rule) -> Template:
     return {"i": rule, "u": rule}
 
 
+def _numbers(rule: Rule) -> Template:
+    return {"f": rule, "i": rule, "u": rule}
+
+
 def _bits(rule: Rule) -> Template:
     return {"i": rule, "u": rule, "b": rule}
 
@@ -71,7 +75,7 @@ def _all(rule: Rule) -> Template:
 
 TEMPLATES: Final[dict[str, Template]] = {
     "neg": {"f": Builder.fneg, **_ints(lambda b, x: b.isub(b.like(x, 0), x))},  # -x
-    "abs": {"f": _intrinsic("llvm.fabs"), "i": integer.absolute, "u": _same, "b": _same},  # |x|
+    "abs": {"f": _intrinsic("llvm.fabs"), "i": integer.absolute, "u": _same},  # |x|
     "sign": {"f": _sign, "i": integer.sign, "u": integer.sign},  # x / |x|, or x where that is nan
     "exp": _floats(mathlib.exp),  # e**x
     "expm1": _floats(mathlib.expm1),  # e**x - 1
@@ -84,17 +88,17 @@ TEMPLATES: Final[dict[str, Template]] = {
     "erf": _floats(mathlib.erf),  # 2/sqrt(pi) * integral of e**(-t*t), t = 0..x
     "sin": _floats(mathlib.sin),
     "cos": _floats(mathlib.cos),
-    "floor": {**_floats(_intrinsic("llvm.floor")), **_bits(_same)},
-    "ceil": {**_floats(_intrinsic("llvm.ceil")), **_bits(_same)},
-    "round": {**_floats(_intrinsic("llvm.roundeven")), **_bits(_same)},  # half to even
+    "floor": _floats(_intrinsic("llvm.floor")),
+    "ceil": _floats(_intrinsic("llvm.ceil")),
+    "round": _floats(_intrinsic("llvm.roundeven")),  # half to even
     "not": _bits(Builder.not_),  # ~x
-    "add": _all(_combine("add")),  # x + y; of bools x | y
+    "add": {"f": Builder.fadd, **_ints(Builder.iadd)},  # x + y
     "sub": {"f": Builder.fsub, **_ints(Builder.isub)},  # x - y
-    "mul": _all(_combine("mul")),  # x * y; of bools x & y
+    "mul": {"f": Builder.fmul, **_ints(Builder.imul)},  # x * y
     "div": _floats(Builder.fdiv),  # x / y
     "pow": {"f": mathlib.power, **_ints(integer.power)},  # x ** y
-    "maximum": _all(_combine("max")),  # x if x > y else y; nan if either is
-    "minimum": _all(_combine("min")),  # x if x < y else y; nan if either is
+    "maximum": _numbers(_combine("max")),  # x if x > y else y; nan if either is
+    "minimum": _numbers(_combine("min")),  # x if x < y else y; nan if either is
     "remainder": {  # x - floor(x / y) * y
         "f": remainder.remainder,
         "i": integer.signed_remainder,
