@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from tracejit.ir.graph import Array
-from tracejit.ir.types import BOOL, DType, is_float
+from tracejit.ir.types import BOOL, DType, dtype_name, is_float
 
 # Units in the last place. Operations not named here are exact.
 TRANSCENDENTAL = ("expm1", "log1p", "tanh", "sigmoid", "erf", "sin", "cos", "pow", "rsqrt")
@@ -79,3 +79,11 @@ def _steps(a: Array, b: Array) -> Array:
     size = [w & (top - np.uint64(1)) for w in wide]
     apart = np.maximum(*size) - np.minimum(*size)
     return np.where((wide[0] & top) == (wide[1] & top), apart, size[0] + size[1])
+
+
+def allowed_ulps(op: str, dtype: DType) -> float:
+    """How far a backend may be from the oracle on an elementwise operation; 0: the same bits."""
+    short = dtype_name(dtype)
+    if op not in ULP["f32"]:
+        return 0.0
+    return ULP.get(short, {}).get(op, 0.0) + ORACLE_ULP.get(short, 0.0)

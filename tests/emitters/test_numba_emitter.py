@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tracejit.ir.primitives  # noqa: F401
-from tests.emitters.accuracy import ORACLE_ULP, ULP, operands, ulps
+from tests.emitters.accuracy import allowed_ulps, operands, ulps
 from tracejit.codegen.nest import (
     Acc,
     Arg,
@@ -91,13 +91,6 @@ def elementwise_kernel(ops: list[tuple[str, DType]], dtype: DType, size: int) ->
     return Kernel("elementwise", "map", tuple(buffers), (loop,))
 
 
-def allowed(op: str, dtype: DType) -> float:
-    short = dtype_name(dtype)
-    if op not in ULP["f32"]:
-        return 0.0
-    return ULP.get(short, {}).get(op, 0.0) + ORACLE_ULP.get(short, 0.0)
-
-
 def check_elementwise(dtype: DType, use_numba: bool) -> None:
     ops = [(op, gives) for op in OPS if (gives := result_type(op, dtype)) is not None]
     a, b = operands(dtype, 2)
@@ -108,7 +101,7 @@ def check_elementwise(dtype: DType, use_numba: bool) -> None:
     for (op, gives), result in zip(ops, results, strict=True):
         args = [p, a, b] if op == "select" else [a, b][: ARITY.get(op, 1)]
         want = PRIMITIVES[op].eval(*args)
-        assert ulps(result, want) <= allowed(op, gives), op
+        assert ulps(result, want) <= allowed_ulps(op, gives), op
 
 
 @pytest.mark.parametrize("name", DTYPES)

@@ -7,36 +7,52 @@ to integers), so that a last-bit difference never turns into a large one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from tests.emitters.accuracy import random_values, specials
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
-from tracejit.ir.graph import PRIMITIVES, Array, Builder, Graph, Loc, Node
-from tracejit.ir.types import BOOL, DTYPES, F32, F64, I32, U32, DType, Shape, TensorType
-from tracejit.ir.types import is_float, is_integer
+from tracejit.ir.graph import PRIMITIVES, Array, Builder, Graph, Loc, Node, topological
+from tracejit.ir.types import (
+    BOOL,
+    DTYPES,
+    I32,
+    U32,
+    DType,
+    Shape,
+    TensorType,
+    is_float,
+    is_integer,
+)
 
 T = TypeVar("T")
 
 MAX_ELEMENTS = 4096
 SIZES = (1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 31, 32, 33, 64)
+MOVES = ("broadcast", "reshape", "transpose", "reverse", "slice", "pad", "concatenate")
+STEP_WEIGHTS = {
+    "unary": 6, "binary": 8, "power": 0.7, "modulo": 0.7, "compare": 1, "select": 1.5, "cast": 1.5,
+    "reduce": 3, "row": 1, "move": 6, "dot": 2, "gather": 1, "scatter": 0.7, "source": 1,
+}  # fmt: skip
 DTYPE_WEIGHTS = {
     "f32": 12, "f64": 4, "i32": 3, "bool": 2, "i64": 1, "u8": 1, "u32": 1, "f16": 1, "bf16": 1,
     "i8": 1, "i16": 1, "u16": 1, "u64": 1,
 }  # fmt: skip
 
 FLOAT_UNARY = (
-    "neg abs exp expm1 log log1p sqrt rsqrt tanh sigmoid erf sin cos mark stop_gradient".split()
+    *("neg", "abs", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf"),
+    *("sin", "cos", "mark", "contiguous", "stop_gradient"),
 )
 STEPS = ("sign", "floor", "ceil", "round")
 INTEGER_UNARY = ("neg", "abs", "sign", "not")
 FLOAT_BINARY = ("add", "sub", "mul", "div", "maximum", "minimum")
 INTEGER_BINARY = (
-    "add sub mul maximum minimum remainder floor_divide and or xor shift_left shift_right pow".split()
+    *("add", "sub", "mul", "maximum", "minimum", "remainder", "floor_divide", "pow"),
+    *("and", "or", "xor", "shift_left", "shift_right"),
 )
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 INEXACT = frozenset(
@@ -53,6 +69,10 @@ def is_inexact(node: Node, known: dict[Node, bool]) -> bool:
 
 class Generator:
     """Grows one graph. Each `_step` method adds a node or two; it returns None where it cannot."""
+
+    dtype_weights: ClassVar[Mapping[str, float]] = DTYPE_WEIGHTS
+    step_weights: ClassVar[Mapping[str, float]] = STEP_WEIGHTS
+    float_unary: Sequence[str] = FLOAT_UNARY
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -73,8 +93,11 @@ class Generator:
         return bool(self.rng.random() < probability)
 
     def dtype(self) -> DType:
-        weights = np.array(list(DTYPE_WEIGHTS.values()), float)
-        return DTYPES[list(DTYPE_WEIGHTS)[self.rng.choice(len(weights), p=weights / weights.sum())]]
+        return DTYPES[self.weighted(self.dtype_weights)]
+
+    def weighted(self, weights: Mapping[str, float]) -> str:
+        shares = np.array(list(weights.values()), float)
+        return list(weights)[self.rng.choice(len(shares), p=shares / shares.sum())]
 
     def shape(self) -> Shape:
         rank = int(self.rng.choice(5, p=[0.1, 0.25, 0.35, 0.2, 0.1]))
@@ -97,8 +120,6 @@ class Generator:
     def known(self, node: Node) -> bool:
         """`is_inexact`, for nodes made in any way."""
         if node not in self.inexact:
-            from tracejit.ir.graph import topological
-
             for n in topological([node]):
                 if n not in self.inexact:
                     self.inexact[n] = is_inexact(n, self.inexact)
@@ -143,7 +164,9 @@ class Generator:
     def constant(self, type: TensorType) -> Node:
         if is_float(type.dtype):
             return self.builder.full(self.pick([0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -0.0, 1e-3]), type)
-        return self.builder.full(bool(self.chance(0.5)) if type.dtype == BOOL else self.pick([0, 1, 2, 5]), type)
+        if type.dtype == BOOL:
+            return self.builder.full(self.chance(0.5), type)
+        return self.builder.full(self.pick([0, 1, 2, 5]), type)
 
     # Steps
 
@@ -155,7 +178,7 @@ class Generator:
             return self.emit(self.pick(INTEGER_UNARY), x)
         if not self.known(x) and self.chance(0.2):
             return self.emit(self.pick(STEPS), x)
-        op = self.pick(FLOAT_UNARY)
+        op = self.pick(self.float_unary)
         return self.builder.mark(x) if op == "mark" else self.emit(op, x)
 
     def emit(self, op: str, *inputs: Node, **attrs: object) -> Node:
@@ -167,7 +190,7 @@ class Generator:
             return None
         names = FLOAT_BINARY if is_float(a.dtype) else INTEGER_BINARY
         op = self.pick(("and", "or", "xor") if a.dtype == BOOL else names)
-        b = self.fit(a.type)
+        b = self.constant(a.type) if self.chance(0.2) else self.fit(a.type)
         return self.emit(op, a, b) if self.chance(0.5) else self.emit(op, b, a)
 
     def step_power(self) -> Node | None:
@@ -274,10 +297,12 @@ class Generator:
 
     def move_pad(self, x: Node) -> Node | None:
         low, high, gap = ([int(self.rng.choice([0, 0, 1, 3])) for _ in x.shape] for _ in range(3))
-        if prod(a + b + s * (g + 1) for a, b, s, g in zip(low, high, x.shape, gap, strict=True)) > MAX_ELEMENTS:
+        spans = zip(low, high, x.shape, gap, strict=True)
+        if prod(a + b + s * (g + 1) for a, b, s, g in spans) > MAX_ELEMENTS:
             return None
         value = self.constant(TensorType((), x.dtype)).scalar()
-        return self.emit("pad", x, value=value, low=tuple(low), high=tuple(high), interior=tuple(gap))
+        amounts = {"low": tuple(low), "high": tuple(high), "interior": tuple(gap)}
+        return self.emit("pad", x, value=value, **amounts)
 
     def move_concatenate(self, x: Node) -> Node | None:
         axis = int(self.rng.integers(x.ndim))
@@ -350,12 +375,9 @@ class Generator:
             type = TensorType(self.shape(), self.dtype())
             self.inputs.append(self.builder.input(f"x{n}", type))
         self.values += self.inputs
-        names = list(STEP_WEIGHTS)
-        weights = np.array(list(STEP_WEIGHTS.values()), float)
         for n in range(steps):
             self.builder.loc = Loc("fuzz.py", n + 1)
-            name = names[self.rng.choice(len(names), p=weights / weights.sum())]
-            made = getattr(self, f"step_{name}")()
+            made = getattr(self, f"step_{self.weighted(self.step_weights)}")()
             if made is not None and made.type.size <= MAX_ELEMENTS:
                 self.values.append(made)
         outputs = self.outputs()
@@ -384,13 +406,6 @@ class Generator:
         return tuple(donors)
 
 
-MOVES = ("broadcast", "reshape", "transpose", "reverse", "slice", "pad", "concatenate")
-STEP_WEIGHTS = {
-    "unary": 6, "binary": 8, "power": 0.7, "modulo": 0.7, "compare": 1, "select": 1.5, "cast": 1.5,
-    "reduce": 3, "row": 1, "move": 6, "dot": 2, "gather": 1, "scatter": 0.7, "source": 1,
-}  # fmt: skip
-
-
 def random_graph(seed: int) -> Graph:
     """The graph of a seed: 2 to 4 inputs and at most some 25 operations."""
     generator = Generator(seed)
@@ -398,9 +413,9 @@ def random_graph(seed: int) -> Graph:
 
 
 def random_inputs(graph: Graph, seed: int) -> list[Array]:
-    """Arrays for the inputs; one graph in five sees nan, infinities and other special values."""
+    """Arrays for the inputs; one graph in three sees nan, infinities and other special values."""
     rng = np.random.default_rng((seed, 1))
-    special = rng.random() < 0.2
+    special = rng.random() < 1 / 3
     arrays = []
     for node in graph.inputs:
         array = random_values(rng, node.dtype, node.shape)

@@ -1,6 +1,6 @@
 """Random graphs: the interpreter against every backend. Prints a reproducer for each fault.
 
-    python -m tests.fuzz.graph_fuzz --count 2000 --seed 0 [--backend llvm ...]
+python -m tests.fuzz.graph_fuzz --count 2000 --seed 0 [--backend llvm ...]
 """
 
 from __future__ import annotations
