@@ -17,11 +17,10 @@ path through a third group makes that a cycle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
-from math import prod
 
 from tracejit.ir.affine import (
     MOVEMENT,
@@ -32,6 +31,7 @@ from tracejit.ir.affine import (
     operand_index,
     split,
 )
+from tracejit.ir.draft import Draft, bare, rows_stay_local, through_movement, without
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
 from tracejit.ir.types import Shape
 
@@ -41,10 +41,6 @@ VIRTUAL = MOVEMENT | {"full", "iota"}
 # Members of one group: beyond this, values of an unrolled body no longer fit the registers of any
 # CPU and compile time grows faster than what another saved pass over memory brings.
 MAX_MEMBERS = 96
-# A row kernel goes over its rows several times. With fewer rows than this there is nothing to share
-# among threads, so long rows are better left to a kernel of their own after the reduction.
-MIN_ROWS = 4
-SHORT_ROW = 16384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,56 +75,6 @@ class Fused:
         from tracejit.ir.text import print_fused
 
         return print_fused(self)
-
-
-@dataclass(slots=True, eq=False)
-class _Draft:
-    """A group while it grows.
-
-    full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
-    some index of this group, movement nodes included. first, last: positions of its members.
-    """
-
-    kind: str
-    extents: dict[str, int] = field(default_factory=dict)
-    at: dict[Node, Index] = field(default_factory=dict)
-    placed: dict[Node, Index] = field(default_factory=dict)
-    operand_at: dict[Node, Index] = field(default_factory=dict)
-    reduced: tuple[str, ...] = ()
-    full: tuple[Shape, Index] | None = None
-    deps: set[_Draft] = field(default_factory=set)
-    users: set[_Draft] = field(default_factory=set)
-    first: int = 0
-    last: int = 0
-
-    @property
-    def alive(self) -> bool:
-        """False once merged into another group."""
-        return bool(self.at)
-
-    def needs(self, other: _Draft) -> None:
-        if other is not self:
-            self.deps.add(other)
-            other.users.add(self)
-
-    def depends_on(self, other: _Draft, direct: bool = True) -> bool:
-        """Whether this group needs `other` to have run; `direct=False`: by way of a third group."""
-        stack = [d for d in self.deps if d is not other]
-        if direct and other in self.deps:
-            return True
-        seen = set(stack)
-        while stack:
-            group = stack.pop()
-            if other in group.deps:
-                return True
-            fresh = [d for d in group.deps if d not in seen and d.last > other.first]
-            seen.update(fresh)
-            stack.extend(fresh)
-        return False
-
-    def varies(self, index: Index) -> bool:
-        """Whether a value at `index` changes along the reduced axes."""
-        return any(axis in self.reduced for i in index for axis in i.axes())
 
 
 def fuse(graph: Graph) -> Fused:
@@ -173,9 +119,9 @@ def _needs_copies(graph: Graph) -> bool:
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
         self.position: dict[Node, int] = {}
-        self.group_of: dict[Node, _Draft] = {}
-        self.view_of: dict[Node, _Draft] = {}
-        self.rows: dict[tuple[Shape, tuple[int, ...]], list[_Draft]] = {}
+        self.group_of: dict[Node, Draft] = {}
+        self.view_of: dict[Node, Draft] = {}
+        self.rows: dict[tuple[Shape, tuple[int, ...]], list[Draft]] = {}
         self._axes = 0
 
     # One node
@@ -212,11 +158,11 @@ class _Fuser:
             if moved is not None:
                 self._see(draft, node, moved)
 
-    def _placed(self, node: Node) -> tuple[_Draft, Index] | None:
+    def _placed(self, node: Node) -> tuple[Draft, Index] | None:
         draft = self.view_of.get(node)
         return None if draft is None else (draft, draft.placed[node])
 
-    def _see(self, draft: _Draft, node: Node, index: Index) -> None:
+    def _see(self, draft: Draft, node: Node, index: Index) -> None:
         draft.placed[node] = index
         self.view_of[node] = draft
 
@@ -233,8 +179,8 @@ class _Fuser:
             if other is not draft and other.kind == "map" and other.alive:
                 self._merge(other, other_index, draft, index)
 
-    def _candidates(self, node: Node) -> list[tuple[_Draft, Index]]:
-        found: dict[_Draft, Index] = {}
+    def _candidates(self, node: Node) -> list[tuple[Draft, Index]]:
+        found: dict[Draft, Index] = {}
         for operand in node.inputs:
             where = self._placed(operand)
             if where is not None:
@@ -248,7 +194,7 @@ class _Fuser:
                 found.setdefault(row, row.full[1])
         return list(found.items())
 
-    def _fits(self, node: Node, draft: _Draft, index: Index) -> bool:
+    def _fits(self, node: Node, draft: Draft, index: Index) -> bool:
         """Whether `node` can be computed at `index` in `draft`. It cannot if
 
         - the group is full, or is one that stores its parts in its own way;
@@ -261,19 +207,19 @@ class _Fuser:
         if any(source is False for source in sources):
             return False
         for source in sources:
-            if isinstance(source, _Draft) and source.depends_on(draft):
+            if isinstance(source, Draft) and source.depends_on(draft):
                 return False
-        return not self._reexpands(node, draft, index) or _rows_stay_local(draft)
+        return not self._reexpands(node, draft, index) or rows_stay_local(draft)
 
-    def _reexpands(self, node: Node, draft: _Draft, index: Index) -> bool:
+    def _reexpands(self, node: Node, draft: Draft, index: Index) -> bool:
         if draft.kind != "row" or not draft.varies(index):
             return False
         return any(
             source in draft.at and not draft.varies(draft.at[source])
-            for source in map(_through_movement, node.inputs)
+            for source in map(through_movement, node.inputs)
         )
 
-    def _source(self, node: Node, index: Index, draft: _Draft) -> _Draft | bool:
+    def _source(self, node: Node, index: Index, draft: Draft) -> Draft | bool:
         """Where the value of `node` at `index` comes from, seen from `draft`.
 
         Another group; True for itself, an input or a constant; False where it cannot be had.
@@ -303,19 +249,19 @@ class _Fuser:
             if draft.full is not None and self._shares(draft, operand):
                 self._fold(draft, node, draft.full[1])
                 return
-        draft = _Draft("row")
+        draft = Draft("row")
         index = self._fresh_index(draft, operand.shape)
         self._make_row(draft, operand, index, axes)
         self._fold(draft, node, index)
 
-    def _fold(self, draft: _Draft, node: Node, index: Index) -> None:
+    def _fold(self, draft: Draft, node: Node, index: Index) -> None:
         """Joins a reduction that reads its operand at `index`."""
         draft.operand_at[node] = index
-        self._join(draft, node, _without(index, node.ints("axes")))
+        self._join(draft, node, without(index, node.ints("axes")))
 
-    def _reduces(self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> bool:
+    def _reduces(self, draft: Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> bool:
         """Whether `draft` can fold `operand` over `axes`; a map group becomes a row group."""
-        names = _bare(index)
+        names = bare(index)
         if names is None or set(names) - {""} != set(draft.extents):
             return False
         if len(draft.at) >= MAX_MEMBERS:
@@ -327,21 +273,21 @@ class _Fuser:
         self._make_row(draft, operand, index, axes)
         return True
 
-    def _make_row(self, draft: _Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> None:
+    def _make_row(self, draft: Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> None:
         draft.kind = "row"
         draft.reduced = tuple(index[d].axes()[0] for d in axes if index[d] != ZERO)
         draft.full = (operand.shape, index)
         self.rows.setdefault((operand.shape, axes), []).append(draft)
 
-    def _shares(self, draft: _Draft, operand: Node) -> bool:
+    def _shares(self, draft: Draft, operand: Node) -> bool:
         """Whether a row group over the same space reads `operand` too, and may read it again."""
-        source = _through_movement(operand)
-        reads = (_through_movement(i) for member in draft.at for i in member.inputs)
+        source = through_movement(operand)
+        reads = (through_movement(i) for member in draft.at for i in member.inputs)
         if source.op in VIRTUAL or source not in set(reads) or len(draft.at) >= MAX_MEMBERS:
             return False
         assert draft.full is not None
         found = self._source(operand, draft.full[1], draft)
-        return found is True or (isinstance(found, _Draft) and not found.depends_on(draft))
+        return found is True or (isinstance(found, Draft) and not found.depends_on(draft))
 
     def _place_contiguous(self, node: Node) -> None:
         """Another order in memory: whoever computes the operand stores it there as well."""
@@ -360,19 +306,19 @@ class _Fuser:
 
     # Groups
 
-    def _fresh_axis(self, draft: _Draft, size: int) -> str:
+    def _fresh_axis(self, draft: Draft, size: int) -> str:
         name = f"a{self._axes}"
         self._axes += 1
         draft.extents[name] = size
         return name
 
-    def _fresh_index(self, draft: _Draft, shape: Shape) -> Index:
+    def _fresh_index(self, draft: Draft, shape: Shape) -> Index:
         return tuple(
             ZERO if size == 1 else axis_index(self._fresh_axis(draft, size)) for size in shape
         )
 
-    def _start(self, kind: str, node: Node) -> _Draft:
-        draft = _Draft(kind)
+    def _start(self, kind: str, node: Node) -> Draft:
+        draft = Draft(kind)
         if node.op == "gather_rows" and not self._stored(node.inputs[0]):
             self.copy(node.inputs[0])
         self._join(draft, node, self._fresh_index(draft, node.shape))
@@ -384,12 +330,12 @@ class _Fuser:
             self.position.setdefault(node, len(self.position))
             self._start("map", node)
 
-    def _join(self, draft: _Draft, node: Node, index: Index) -> None:
+    def _join(self, draft: Draft, node: Node, index: Index) -> None:
         place = self.position[node]
         draft.first = min(draft.first, place) if draft.at else place
         draft.last = max(draft.last, place)
         for operand in node.inputs:
-            source = _through_movement(operand, self.group_of)
+            source = through_movement(operand, self.group_of)
             group = self.group_of.get(source)
             if group is not None:
                 draft.needs(group)
@@ -397,11 +343,11 @@ class _Fuser:
         self.group_of[node] = draft
         self._see(draft, node, index)
 
-    def _merge(self, small: _Draft, at_small: Index, big: _Draft, at_big: Index) -> None:
+    def _merge(self, small: Draft, at_small: Index, big: Draft, at_big: Index) -> None:
         """Moves a map group into the group that reads it at the matching index, where legal."""
         if len(small.at) + len(big.at) > MAX_MEMBERS:
             return
-        names = _bare(at_small)
+        names = bare(at_small)
         if names is None or set(names) - {""} != set(small.extents):
             return
         if big.depends_on(small, direct=False) or small.depends_on(big):
@@ -429,40 +375,10 @@ class _Fuser:
         return node.op == "input" or node in self.group_of
 
     def _folds(self, reshape: Node) -> bool:
-        draft = _Draft("map")
+        draft = Draft("map")
         index = self._fresh_index(draft, reshape.shape)
         constant = reshape.inputs[0].op == "full"
         return constant or operand_index(reshape, index, draft.extents) is not None
-
-
-def _through_movement(node: Node, stop: Mapping[Node, object] | None = None) -> Node:
-    while node.op in MOVEMENT and (stop is None or node not in stop):
-        node = node.inputs[0]
-    return node
-
-
-def _without(index: Index, axes: Iterable[int]) -> Index:
-    dropped = set(axes)
-    return tuple(i for d, i in enumerate(index) if d not in dropped)
-
-
-def _bare(index: Index) -> list[str] | None:
-    """The axis of each dimension, "" for one of size 1; None unless all are distinct bare axes."""
-    names = [i.terms[0][0] if i.terms else "" for i in index]
-    bare = all(i == (axis_index(n) if n else ZERO) for i, n in zip(index, names, strict=True))
-    used = [n for n in names if n]
-    return names if bare and len(set(used)) == len(used) else None
-
-
-def _rows_stay_local(draft: _Draft) -> bool:
-    """Whether going over each row again is better than a second kernel."""
-    assert draft.full is not None
-    index = draft.full[1]
-    dims = [d for d, i in enumerate(index) if any(a in draft.reduced for a in i.axes())]
-    trailing = dims == list(range(len(index) - len(dims), len(index)))
-    row = prod(draft.extents[a] for a in draft.reduced)
-    rows = prod(n for a, n in draft.extents.items() if a not in draft.reduced)
-    return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
 
 
 def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
@@ -470,7 +386,7 @@ def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
     stored = set(graph.outputs)
     for node, home in fuser.group_of.items():
         for operand in node.inputs:
-            source = _through_movement(operand, fuser.group_of)
+            source = through_movement(operand, fuser.group_of)
             if fuser.group_of.get(source, home) is not home:
                 stored.add(source)
     drafts = dict.fromkeys(fuser.group_of.values())
@@ -490,6 +406,6 @@ def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
     return groups
 
 
-def _finished(draft: _Draft, outputs: tuple[Node, ...]) -> Group:
+def _finished(draft: Draft, outputs: tuple[Node, ...]) -> Group:
     axes = tuple(draft.extents.items())
     return Group(draft.kind, axes, draft.reduced, dict(draft.at), dict(draft.operand_at), outputs)

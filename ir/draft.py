@@ -1,0 +1,96 @@
+"""Groups while fusion fills them, and the questions it asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index
+from tracejit.ir.graph import Node
+from tracejit.ir.types import Shape
+
+# A row kernel goes over its rows several times. With fewer rows than this there is nothing to share
+# among threads, so long rows are better left to a kernel of their own after the reduction.
+MIN_ROWS = 4
+SHORT_ROW = 16384
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A group while it grows.
+
+    full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
+    some index of this group, movement nodes included. first, last: positions of its members.
+    """
+
+    kind: str
+    extents: dict[str, int] = field(default_factory=dict)
+    at: dict[Node, Index] = field(default_factory=dict)
+    placed: dict[Node, Index] = field(default_factory=dict)
+    operand_at: dict[Node, Index] = field(default_factory=dict)
+    reduced: tuple[str, ...] = ()
+    full: tuple[Shape, Index] | None = None
+    deps: set[Draft] = field(default_factory=set)
+    users: set[Draft] = field(default_factory=set)
+    first: int = 0
+    last: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """False once merged into another group."""
+        return bool(self.at)
+
+    def needs(self, other: Draft) -> None:
+        if other is not self:
+            self.deps.add(other)
+            other.users.add(self)
+
+    def depends_on(self, other: Draft, direct: bool = True) -> bool:
+        """Whether this group needs `other` to have run; `direct=False`: by way of a third group."""
+        stack = [d for d in self.deps if d is not other]
+        if direct and other in self.deps:
+            return True
+        seen = set(stack)
+        while stack:
+            group = stack.pop()
+            if other in group.deps:
+                return True
+            fresh = [d for d in group.deps if d not in seen and d.last > other.first]
+            seen.update(fresh)
+            stack.extend(fresh)
+        return False
+
+    def varies(self, index: Index) -> bool:
+        """Whether a value at `index` changes along the reduced axes."""
+        return any(axis in self.reduced for i in index for axis in i.axes())
+
+
+def through_movement(node: Node, stop: Mapping[Node, object] | None = None) -> Node:
+    while node.op in MOVEMENT and (stop is None or node not in stop):
+        node = node.inputs[0]
+    return node
+
+
+def without(index: Index, axes: Iterable[int]) -> Index:
+    dropped = set(axes)
+    return tuple(i for d, i in enumerate(index) if d not in dropped)
+
+
+def bare(index: Index) -> list[str] | None:
+    """The axis of each dimension, "" for one of size 1; None unless all are distinct bare axes."""
+    names = [i.terms[0][0] if i.terms else "" for i in index]
+    bare = all(i == (axis_index(n) if n else ZERO) for i, n in zip(index, names, strict=True))
+    used = [n for n in names if n]
+    return names if bare and len(set(used)) == len(used) else None
+
+
+def rows_stay_local(draft: Draft) -> bool:
+    """Whether going over each row again is better than a second kernel."""
+    assert draft.full is not None
+    index = draft.full[1]
+    dims = [d for d, i in enumerate(index) if any(a in draft.reduced for a in i.axes())]
+    trailing = dims == list(range(len(index) - len(dims), len(index)))
+    row = prod(draft.extents[a] for a in draft.reduced)
+    rows = prod(n for a, n in draft.extents.items() if a not in draft.reduced)
+    return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
