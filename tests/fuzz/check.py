@@ -13,7 +13,8 @@ from math import prod
 
 import numpy as np
 
-from tests.fuzz.generate import is_inexact, random_inputs
+from tests.fuzz.generate import is_inexact
+from tests.fuzz.inputs import random_inputs
 from tracejit.ir.graph import Array, Builder, Graph, Node, rebuild, topological
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.types import BF16, F16, F32, F64, is_float

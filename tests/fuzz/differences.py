@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tests.fuzz.generate import FLOAT_UNARY, STEP_WEIGHTS, Generator
+from tests.fuzz.generate import Generator
+from tests.fuzz.tables import FLOAT_UNARY, STEP_WEIGHTS
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
 from tracejit.ir.graph import Array, Graph, Node

@@ -1,4 +1,4 @@
-"""Random graphs over all primitives, and arrays for their inputs.
+"""Random graphs over all primitives.
 
 A value is `exact` when every backend must give the same bits: it comes from inputs by operations
 without rounding freedom. Only exact values decide anything (comparisons, roundings, indices, casts
@@ -13,10 +13,25 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from tests.emitters.accuracy import random_values, specials
+from tests.fuzz.tables import (
+    COMPARE,
+    DTYPE_WEIGHTS,
+    FLOAT_BINARY,
+    FLOAT_UNARY,
+    INEXACT,
+    INTEGER_BINARY,
+    INTEGER_UNARY,
+    LARGE_ELEMENTS,
+    LARGE_SIZES,
+    MAX_ELEMENTS,
+    MOVES,
+    SIZES,
+    STEP_WEIGHTS,
+    STEPS,
+)
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
-from tracejit.ir.graph import PRIMITIVES, Array, Builder, Graph, Loc, Node, topological
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Loc, Node, topological
 from tracejit.ir.types import (
     BOOL,
     DTYPES,
@@ -30,35 +45,6 @@ from tracejit.ir.types import (
 )
 
 T = TypeVar("T")
-
-MAX_ELEMENTS = 4096
-SIZES = (1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 31, 32, 33, 64)
-MOVES = ("broadcast", "reshape", "transpose", "reverse", "slice", "pad", "concatenate")
-STEP_WEIGHTS = {
-    "unary": 6, "binary": 8, "power": 0.7, "modulo": 0.7, "compare": 1, "select": 1.5, "cast": 1.5,
-    "reduce": 3, "row": 1, "move": 6, "dot": 2, "gather": 1, "scatter": 0.7, "source": 1,
-}  # fmt: skip
-DTYPE_WEIGHTS = {
-    "f32": 12, "f64": 4, "i32": 3, "bool": 2, "i64": 1, "u8": 1, "u32": 1, "f16": 1, "bf16": 1,
-    "i8": 1, "i16": 1, "u16": 1, "u64": 1,
-}  # fmt: skip
-
-FLOAT_UNARY = (
-    *("neg", "abs", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf"),
-    *("sin", "cos", "mark", "contiguous", "stop_gradient"),
-)
-STEPS = ("sign", "floor", "ceil", "round")
-INTEGER_UNARY = ("neg", "abs", "sign", "not")
-FLOAT_BINARY = ("add", "sub", "mul", "div", "maximum", "minimum")
-INTEGER_BINARY = (
-    *("add", "sub", "mul", "maximum", "minimum", "remainder", "floor_divide", "pow"),
-    *("and", "or", "xor", "shift_left", "shift_right"),
-)
-COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
-INEXACT = frozenset(
-    {"exp", "expm1", "log", "log1p", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "pow"}
-    | {"reduce_sum", "reduce_prod", "dot_general", "scatter_add_rows"}
-)
 
 
 def is_inexact(node: Node, known: dict[Node, bool]) -> bool:
@@ -80,7 +66,9 @@ class Generator:
         self.values: list[Node] = []
         self.inputs: list[Node] = []
         self.inexact: dict[Node, bool] = {}
-        self.sizes = [int(s) for s in self.rng.choice(SIZES, 3)]
+        large = self.chance(0.08)
+        self.limit = LARGE_ELEMENTS if large else MAX_ELEMENTS
+        self.sizes = [int(s) for s in self.rng.choice(LARGE_SIZES if large else SIZES, 3)]
         if self.rng.random() < 0.05:
             self.sizes[0] = 0
 
@@ -102,7 +90,7 @@ class Generator:
     def shape(self) -> Shape:
         rank = int(self.rng.choice(5, p=[0.1, 0.25, 0.35, 0.2, 0.1]))
         shape = tuple(self.pick([*self.sizes, 1]) for _ in range(rank))
-        return shape if prod(shape) <= MAX_ELEMENTS else shape[:1]
+        return shape if prod(shape) <= self.limit else shape[:1]
 
     def value(self, holds: Callable[[Node], bool] = lambda node: True) -> Node | None:
         """A value so far, later ones more often."""
@@ -262,7 +250,7 @@ class Generator:
         axes = tuple(d for d in range(len(shape)) if d != added)
         for d, s in zip(axes, x.shape, strict=True):
             placed[d] = self.pick([1, self.pick(self.sizes)]) if s == 1 else s
-        if prod(placed) > MAX_ELEMENTS or len(placed) > 5:
+        if prod(placed) > self.limit or len(placed) > 5:
             return None
         return self.emit("broadcast", x, shape=tuple(placed), axes=axes)
 
@@ -298,7 +286,7 @@ class Generator:
     def move_pad(self, x: Node) -> Node | None:
         low, high, gap = ([int(self.rng.choice([0, 0, 1, 3])) for _ in x.shape] for _ in range(3))
         spans = zip(low, high, x.shape, gap, strict=True)
-        if prod(a + b + s * (g + 1) for a, b, s, g in spans) > MAX_ELEMENTS:
+        if prod(a + b + s * (g + 1) for a, b, s, g in spans) > self.limit:
             return None
         value = self.constant(TensorType((), x.dtype)).scalar()
         amounts = {"low": tuple(low), "high": tuple(high), "interior": tuple(gap)}
@@ -313,7 +301,7 @@ class Generator:
             parts.append(self.fit(TensorType(tuple(shape), x.dtype)))
         self.rng.shuffle(parts)  # type: ignore[arg-type]
         out = self.emit("concatenate", *parts, axis=axis)
-        return out if out.type.size <= MAX_ELEMENTS else None
+        return out if out.type.size <= self.limit else None
 
     def step_dot(self) -> Node | None:
         a = self.value(lambda n: n.dtype != BOOL and n.ndim > 0)
@@ -329,7 +317,7 @@ class Generator:
         shape = tuple(size for size, _ in order)
         b_axes = {d: i for i, (_, d) in enumerate(order) if d >= 0}
         rows = prod(s for s, r in zip(a.shape, roles, strict=True) if r != "c")
-        if prod(shape) > MAX_ELEMENTS or rows * prod(free) > MAX_ELEMENTS:
+        if prod(shape) > self.limit or rows * prod(free) > self.limit:
             return None
         b = self.fit(TensorType(shape, a.dtype))
         return self.emit(
@@ -346,7 +334,7 @@ class Generator:
         if index is None:
             index = self.fit(TensorType((self.pick(self.sizes),), I32), exact=True)
         out = self.emit("gather_rows", table, index)
-        return out if out.type.size <= MAX_ELEMENTS and out.ndim < 6 else None
+        return out if out.type.size <= self.limit and out.ndim < 6 else None
 
     def step_scatter(self) -> Node | None:
         updates = self.value(lambda n: n.dtype != BOOL and n.ndim > 0)
@@ -378,7 +366,7 @@ class Generator:
         for n in range(steps):
             self.builder.loc = Loc("fuzz.py", n + 1)
             made = getattr(self, f"step_{self.weighted(self.step_weights)}")()
-            if made is not None and made.type.size <= MAX_ELEMENTS:
+            if made is not None and made.type.size <= self.limit:
                 self.values.append(made)
         outputs = self.outputs()
         return Graph("fuzz", tuple(self.inputs), tuple(outputs), self.donations(outputs))
@@ -410,17 +398,3 @@ def random_graph(seed: int) -> Graph:
     """The graph of a seed: 2 to 4 inputs and at most some 25 operations."""
     generator = Generator(seed)
     return generator.grow(int(generator.rng.integers(2, 25)))
-
-
-def random_inputs(graph: Graph, seed: int) -> list[Array]:
-    """Arrays for the inputs; one graph in three sees nan, infinities and other special values."""
-    rng = np.random.default_rng((seed, 1))
-    special = rng.random() < 1 / 3
-    arrays = []
-    for node in graph.inputs:
-        array = random_values(rng, node.dtype, node.shape)
-        if special and array.size:
-            hit = rng.random(node.shape) < 0.1
-            array = np.where(hit, rng.choice(specials(node.dtype), node.shape), array)
-        arrays.append(np.asarray(array, node.dtype))
-    return arrays

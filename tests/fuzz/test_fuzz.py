@@ -11,8 +11,9 @@ import pytest
 from tests.fuzz.backends import BACKENDS, replay, takes
 from tests.fuzz.check import compare, references, shrink
 from tests.fuzz.differences import wrong_gradient
-from tests.fuzz.generate import random_graph, random_inputs
+from tests.fuzz.generate import random_graph
 from tests.fuzz.graph_fuzz import faults
+from tests.fuzz.inputs import random_inputs
 from tracejit.ir import ops, rules
 from tracejit.ir.graph import PRIMITIVES, Array, Graph
 from tracejit.ir.interpreter import evaluate
