@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +116,7 @@ class Jitted:
                 if step.call is None:
                     self._misses += 1
                     fixed = self.parameters.static_positions(step.statics)
-                    step.bind(functools.partial(self._slow, step), fixed)
+                    step.bind(_slow_entry(weakref.ref(self), weakref.ref(step)), fixed)
         donated = {
             step.positions[d]
             for d in step.graph.donated
@@ -216,6 +217,20 @@ class Jitted:
             return concrete(trace, result)
 
 
+def _slow_entry(
+    function: weakref.ref[Jitted], step: weakref.ref[Lowered]
+) -> Callable[..., _Finished]:
+    """What the native entry calls on a miss. It must not keep them alive, for they keep it alive
+    and the garbage collector cannot look into native code."""
+
+    def slow(*leaves: Any) -> _Finished:
+        owner, made = function(), step()
+        assert owner is not None and made is not None, "called without its function"
+        return owner._slow(made, *leaves)
+
+    return slow
+
+
 def _given_back(outputs: Any, given: Sequence[Any], taken: Sequence[Any]) -> Any:
     """Donated arrays that were copied for the call: written back, in their copies' place."""
     replaced = {
@@ -268,7 +283,9 @@ def jit(
     """Compiles f: traced once per structure, shapes and dtypes of its arguments, then native code.
 
     static_argnames: parameters whose values are constants of the step; hashable.
-    donate_argnames: parameters whose arrays the results of the same type take over, in place.
+    donate_argnames: parameters whose arrays the results of the same type take over, in place: the
+    result *is* the array that was passed, which now holds the new values. It stays valid; only its
+    old content is gone.
     target: "cpu", or "interpreter" (the traced graph, node by node in NumPy).
     As `@jit` or `@jit(...)`. The result has `lower`, `cache_info` and `__wrapped__`.
     """

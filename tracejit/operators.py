@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ class ArrayOperators:
         from tracejit.ufuncs import call_ufunc
 
         return call_ufunc(ufunc, method, operands, keywords)
+
+    def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
+        """The namespace of the Python array API standard."""
+        from tracejit import numpy
+
+        return numpy
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, keywords: dict[str, Any]

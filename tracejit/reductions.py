@@ -64,6 +64,20 @@ def mean(
     return x.trace.wrap(cast(node, result))
 
 
+@traces(np.average)
+def average(a: Any, axis: Axis = None, weights: Any = None, keepdims: bool = False) -> Any:
+    """weights: of the shape of a, or a vector along one axis."""
+    x = lift(a)
+    if weights is None:
+        return mean(x, axis, keepdims=keepdims)
+    w = lift(weights)
+    if w.ndim == 1 and x.ndim > 1:
+        d = axes_of(x, axis)[0]
+        w = lift(np.reshape(w, (-1, *(1,) * (x.ndim - d - 1))))
+    w = lift(np.broadcast_to(w, x.shape))
+    return sum(x * w, axis, keepdims=keepdims) / sum(w, axis, keepdims=keepdims)
+
+
 @traces(np.var)
 def var(
     a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,

@@ -115,6 +115,8 @@ _REDUCTIONS = [
     _row(
         "(x.sum(0), x.mean(), x.max(1), x.min(), x.std(), x.argmax(), x.any(), x.all())", "f64[4,3]"
     ),
+    _row("(np.average(x), np.average(x, 0, np.abs(y)))", "f64[4,3]", "f64[4]"),
+    _row("np.average(x, weights=x * x)", "f64[4,3]"),
     _row("np.trace(x)", "f64[4,4]"),
 ]
 

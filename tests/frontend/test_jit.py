@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -402,3 +404,27 @@ def test_integers_of_more_than_64_bits(target: str) -> None:
     assert step(2**62) == 2**62 + 1
     with pytest.raises(OverflowError, match=r"argument n: .* does not fit into 64 bits"):
         step(2**63)
+
+
+def test_a_jitted_function_is_garbage_when_nobody_holds_it(target: str) -> None:
+    """Also after native code has been given a way back to it, and with what it captured."""
+
+    def used() -> tuple[Any, Any]:
+        table = tj.Variable(np.ones(3, np.float32))
+        step = tj.jit(lambda x: table.assign(table + x), target=target)
+        for _ in range(3):
+            step(np.ones(3, np.float32))
+        return weakref.ref(step), weakref.ref(table)
+
+    function, variable = used()
+    gc.collect()
+    assert function() is None and variable() is None
+
+
+def test_array_namespace(target: str) -> None:
+    def standard(x: Any) -> Any:
+        xp = x.__array_namespace__()
+        return xp.exp(x) + xp.zeros(3)
+
+    x = normal(3)
+    np.testing.assert_allclose(tj.jit(standard, target=target)(x), np.exp(x), rtol=1e-6)
