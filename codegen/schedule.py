@@ -275,8 +275,26 @@ def _outer_tile(
     else:
         body = _chain_folds(body, vectors)
     order = [loop for loop in loops if loop.axis not in tiled]
-    order += [tiled[a] for a in (column, row) if a is not None]
+    if row is None:
+        return [*order, tiled[column]], body
+    # A side that stays in L2 is read again for each block of rows, so that what goes with the
+    # result is walked row by row; else each panel of it stays in L1 while all rows go by.
+    if _side_bytes(loops, body, column) <= machine.l2 // 2:
+        return [tiled[row], *order, tiled[column]], body
+    order += [tiled[column], tiled[row]]
     return order, body
+
+
+def _side_bytes(loops: Sequence[Loop], body: Sequence[Stmt], column: str) -> int:
+    """Size of the operand that moves along `column`."""
+    fold = next(s for s in body if isinstance(s, Fold))
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    side = next(load for load in loads if load.index.affine.coefficient(column))
+    size = side.dtype.itemsize
+    for loop in (*loops, *fold.loops):
+        if side.index.affine.coefficient(loop.axis):
+            size *= loop.extent
+    return size
 
 
 def _dot_tile(
@@ -300,7 +318,7 @@ def _dot_tile(
     tiled: dict[str, Loop] = {}
     for group, width in ((right, wide), (left, high)):
         if group:
-            axis = max(group, key=lambda loop: min(loop.extent, width))
+            axis = max(reversed(group), key=lambda loop: min(loop.extent, width))
             tiles = _even(axis.extent, min(width, max(axis.extent, 1)))
             tiled[axis.axis] = replace(axis, tiles=tiles)
     order = [loop for loop in loops if loop.axis not in tiled]

@@ -17,6 +17,9 @@ from tracejit.codegen.nest import IndexValue, Kernel, Load, Store
 from tracejit.ir.affine import Affine
 from tracejit.ir.types import BOOL, I64, U8, DType
 
+# Bytes of a cache line on every CPU that this is meant for.
+LINE = 64
+
 Dynamic = Sequence[tuple[Vec, int]]
 
 
@@ -194,6 +197,19 @@ class Access:
         else:
             vec = self._gathered(stmt, point, memory, lanes, active, step, dynamic)
         return self._from_memory(vec, stmt.dtype)
+
+    def prefetch(
+        self, stmt: Load, point: Mapping[str, int], vector: str | None, write: bool
+    ) -> None:
+        """Asks for the cache line at `point`, once for the vectors that share it."""
+        if vector in point and point[vector] * stmt.dtype.itemsize % LINE:
+            return
+        address = self._element(stmt.buffer, stmt.index.affine, point, ())
+        name = "llvm.prefetch.p0"
+        self.b.declares[name] = f"declare void @{name}(ptr, i32, i32, i32)"
+        self.b.lines.append(
+            f"  call void @{name}(ptr {address}, i32 {int(write)}, i32 3, i32 1)"
+        )
 
     def _load_text(self, address: str, dtype: DType, lanes: int) -> Vec:
         text = f"load {llvm_type(dtype, lanes)}, ptr {address}, align {dtype.itemsize}"

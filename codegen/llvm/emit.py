@@ -20,7 +20,7 @@ from tracejit.codegen.llvm.folds import Folds
 from tracejit.codegen.llvm.points import Points
 from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.machine import Machine
-from tracejit.codegen.nest import Fold, For, Kernel, Loop, Stmt, Store, Tile
+from tracejit.codegen.nest import Fold, For, Kernel, Load, Loop, Stmt, Store, Tile
 from tracejit.ir.types import BOOL
 
 
@@ -145,8 +145,23 @@ class _Emitter:
     # Statements
 
     def _block(self, body: Sequence[Stmt], lazy: bool = False) -> None:
-        for stmt in body:
+        for n, stmt in enumerate(body):
+            if isinstance(stmt, Fold) and self.kernel.kind == "contraction":
+                self._prefetch(body[n + 1 :])
             self._statement(stmt, lazy)
+
+    def _prefetch(self, epilogue: Sequence[Stmt]) -> None:
+        """Asks for what is read after a product, so that it arrives while that is computed.
+
+        A tile of a wide matrix lies on a line of its own in each row: no hardware foresees that.
+        """
+        stored = {s.buffer for s in epilogue if isinstance(s, Store)}
+        for load in epilogue:
+            if isinstance(load, Load) and not load.index.dynamic:
+                axes = self.points.in_order(self.points.index_axes(load))
+                for key in self.points.keys(axes):
+                    point = dict(zip(axes, key, strict=True))
+                    self.access.prefetch(load, point, self.points.vector, load.buffer in stored)
 
     def _statement(self, stmt: Stmt, lazy: bool = False) -> None:
         match stmt:
