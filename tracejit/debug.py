@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from tracejit.ir.types import is_float
 
 # How many blocks are open in any thread: a call path that finds 0 need not ask the context.
 eager_blocks = 0
+_counting = threading.Lock()
 
 _disabled: ContextVar[bool] = ContextVar("tracejit_disable_jit", default=False)
 _checking: ContextVar[bool] = ContextVar("tracejit_check_nans", default=False)
@@ -34,11 +36,13 @@ def on_value() -> OnValue | None:
 def _setting(variable: ContextVar[bool]) -> Iterator[None]:
     global eager_blocks
     token = variable.set(True)
-    eager_blocks += 1
+    with _counting:
+        eager_blocks += 1
     try:
         yield
     finally:
-        eager_blocks -= 1
+        with _counting:
+            eager_blocks -= 1
         variable.reset(token)
 
 

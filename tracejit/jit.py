@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import time
 import weakref
@@ -71,6 +72,7 @@ class Jitted:
         self.target = target
         self._name = getattr(f, "__name__", type(f).__name__)
         self._steps: dict[Any, Lowered] = {}
+        self._bound: dict[int, tuple[weakref.ref[Any], Jitted]] = {}
         self._path: CallPath | None = None
         self._calls = 0
         self._misses = 0
@@ -93,8 +95,28 @@ class Jitted:
         return self._general(args, keywords)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """As a method: bound like a function; the instance is one more argument, a static one."""
-        return self if instance is None else functools.partial(self, instance)
+        """As a method: each instance has steps of its own, as if it were captured by a closure."""
+        if instance is None:
+            return self
+        known = self._bound.get(id(instance))
+        if known is None or known[0]() is not instance:
+            known = self._bound[id(instance)] = self._for_instance(instance)
+        return known[1]
+
+    def _for_instance(self, instance: Any) -> tuple[weakref.ref[Any], Jitted]:
+        """The method of one instance, which it does not keep alive."""
+        f, key = self.__wrapped__, id(instance)
+        held = weakref.ref(instance, lambda _: self._bound.pop(key, None))
+
+        def method(*args: Any, **keywords: Any) -> Any:
+            return f(held(), *args, **keywords)
+
+        functools.update_wrapper(method, f)
+        first, *rest = inspect.signature(f).parameters.values()
+        method.__signature__ = inspect.Signature(rest)  # type: ignore[attr-defined]
+        names = self.parameters
+        static, donated = (sorted(n - {first.name}) for n in (names.static, names.donated))
+        return held, Jitted(method, static, donated, self.target)
 
     def lower(self, *args: Any, **keywords: Any) -> Lowered:
         """The step that a call with these arguments runs, without running it."""

@@ -233,16 +233,32 @@ def test_methods_and_metadata(target: str) -> None:
     class Model:
         def __init__(self, k: float) -> None:
             self.k = np.float32(k)
+            self.calls = tj.Variable(np.int32(0))
 
-        @tj.jit(static_argnames=("self",), target=target)
-        def __call__(self, x: Any) -> Any:
+        @tj.jit(static_argnames=("n",), target=target)
+        def __call__(self, x: Any, n: int = 1) -> Any:
             """Doc."""
-            return x * self.k
+            self.calls.assign(self.calls + 1)
+            return x * self.k * n
+
+        @tj.jit(donate_argnames=("x",), target=target)
+        def shift(self, x: Any) -> Any:
+            return x + self.k
 
     x = normal(3)
-    np.testing.assert_array_equal(Model(2)(x), x * 2)
-    np.testing.assert_array_equal(Model(3)(x), x * 3)
+    two, three = Model(2), Model(3)
+    for _ in range(3):
+        np.testing.assert_array_equal(two(x), x * 2)
+        np.testing.assert_array_equal(three(x, n=2), x * 3 * 2)
+    assert two.calls.numpy() == three.calls.numpy() == 3
     assert Model.__call__.__doc__ == "Doc." and Model.__call__.__wrapped__
+    assert two.shift.lower(x).graph.donated == (0,)
+    assert two.shift(x) is x
+    assert two.shift.cache_info().entries == 1 and three.shift.cache_info().entries == 0
+    gone = weakref.ref(two)
+    del two
+    gc.collect()
+    assert gone() is None
 
 
 def test_jitted_functions_nest(target: str) -> None:
