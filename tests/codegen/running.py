@@ -14,16 +14,15 @@ from itertools import groupby
 
 import numpy as np
 
-from tests.fuzz.check import _fault as fault_of
-from tests.fuzz.check import references
+from tests.fuzz.check import compare_outputs
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.plan import Launch, Plan, lower_all, plan
+from tracejit.codegen.stages import Stages
 from tracejit.codegen.runtime import toolchain
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph
-from tracejit.ir.passes import optimize
 
 FMA = toolchain.host().has_fma
 L1, L2 = 32768, 524288
@@ -41,8 +40,10 @@ UNWRITTEN = 0x5A
 
 
 def planned(graph: Graph, machine: Machine = USUAL, passes: bool = True) -> Plan:
-    """A graph through all stages up to the plan."""
-    fused = fuse(optimize(graph) if passes else graph)
+    """A graph through all stages up to the plan; `passes=False`: kernels of the graph as it is."""
+    if passes:
+        return Stages(graph, machine).plan
+    fused = fuse(graph)
     return plan(fused, lower_all(fused), machine)
 
 
@@ -133,11 +134,6 @@ def _symbol(kernel: Kernel) -> str:
     return f"k{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def mismatches(graph: Graph, arrays: Sequence[Array], got: Sequence[Array]) -> list[str]:
+def fault_in(graph: Graph, arrays: Sequence[Array], got: Sequence[Array]) -> str | None:
     """What is wrong with the outputs `got`, by the interpreter with an allowance for rounding."""
-    found = []
-    for n, (wanted, array) in enumerate(zip(references(graph, arrays), got, strict=True)):
-        fault = fault_of(wanted, array)
-        if fault:
-            found.append(f"output {n}: {fault}")
-    return found
+    return compare_outputs(graph, arrays, list(got))

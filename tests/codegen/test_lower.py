@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.codegen.nest_interpreter import interpret
-from tests.codegen.running import MACHINES, mismatches
+from tests.codegen.running import MACHINES, fault_in
 from tests.fuzz.generate import random_graph, random_inputs
 from tracejit.codegen.coalesce import coalesce
 from tracejit.codegen.hoist import hoist
+from tracejit.codegen.layout import choose_layouts
 from tracejit.codegen.nest import Fold, For, Kernel, Let, Load, loops_of, walk
 from tracejit.codegen.plan import lower_all
 from tracejit.codegen.schedule import schedule
@@ -38,7 +39,7 @@ STAGES: dict[str, Rewrite] = {
 
 def run(graph: Graph, arrays: Sequence[Array], rewrite: Rewrite, seed: int = 0) -> list[Array]:
     """The outputs by interpreted loops; every value in memory has an array of its own."""
-    fused = fuse(optimize(graph))
+    fused = fuse(choose_layouts(optimize(graph), MACHINES["256x16"]))
     memory: dict[Node, Array] = {
         node: np.ascontiguousarray(array).reshape(-1).copy()
         for node, array in zip(fused.graph.inputs, arrays, strict=True)
@@ -84,7 +85,7 @@ def test_random_graphs(stage: str) -> None:
     for seed, graph in small_graphs(start, 20):
         arrays = random_inputs(graph, seed)
         got = run(graph, arrays, STAGES[stage], seed)
-        assert not mismatches(graph, arrays, got), f"seed {seed}:\n{graph}"
+        assert not fault_in(graph, arrays, got), f"seed {seed}:\n{graph}"
 
 
 GRAPHS = {
@@ -154,7 +155,7 @@ GRAPHS = {
 def test_special_graphs(name: str, stage: str) -> None:
     graph = parse(GRAPHS[name])
     arrays = random_inputs(graph, 5)
-    assert not mismatches(graph, arrays, run(graph, arrays, STAGES[stage]))
+    assert not fault_in(graph, arrays, run(graph, arrays, STAGES[stage]))
 
 
 # The text of lowered loops
@@ -296,7 +297,7 @@ def test_what_a_kernel_writes_is_not_loaded_early() -> None:
     assert "store" not in str(hoist(kernel)).split("for", 1)[0]
     graph = parse(GRAPHS["a row that an output keeps"].replace("7", "1"))
     arrays = random_inputs(graph, 1)
-    assert not mismatches(graph, arrays, run(graph, arrays, STAGES["hoisted"]))
+    assert not fault_in(graph, arrays, run(graph, arrays, STAGES["hoisted"]))
 
 
 # The test of the tests
