@@ -22,6 +22,7 @@ from tracejit.codegen.objects import SYMBOL, object_code
 from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
 from tracejit.codegen.runtime.team import num_threads, team
 from tracejit.codegen.runtime.toolchain import Linked, link
+from tracejit.ir import config
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.log import Stopwatch, log
 
@@ -51,6 +52,8 @@ class Program:
         self._linked = self._link(watch)
         self.compile_seconds = watch.total
         log("times", f"{graph.name}: {watch}")
+        if "stages" in self.__dict__:
+            log("times", f"{graph.name}: stages: {self.stages.watch}")
 
     @cached_property
     def stages(self) -> Stages:
@@ -68,6 +71,8 @@ class Program:
             stages = self.stages
             known = artifact_of(stages.plan, stages.symbols, stages.program)
             save_artifact(key, known)
+        elif any(map(config.logging, ("passes", "fusion", "kernels"))):
+            _ = self.stages.plan  # nothing needs it, but its making is to be told
         watch.lap("stages")
         return known
 
@@ -79,7 +84,10 @@ class Program:
         def module(symbol: str) -> str:
             return self.stages.module(symbol)
 
-        objects = object_code(self.graph.name, identities, module, watch)
+        def label(symbol: str) -> str:
+            return f"{self.graph.name}: {self.stages.label(symbol)}"
+
+        objects = object_code(identities, module, label, watch)
         barrier = {"tj_barrier": team().symbols["tj_barrier"]}
         linked = link(objects, [SYMBOL], barrier)
         watch.lap("link")

@@ -32,12 +32,16 @@ def compiler_version() -> str:
 
 
 def object_code(
-    name: str, identities: dict[str, str], module: Callable[[str], str], watch: Stopwatch
+    identities: dict[str, str],
+    module: Callable[[str], str],
+    label: Callable[[str], str],
+    watch: Stopwatch,
 ) -> list[bytes]:
     """Object code of each symbol. Equal code is compiled once, by this process or an earlier one.
 
     identities: for each symbol what its code depends on besides the compiler and the machine.
     module: the LLVM module of a symbol; asked for only where it must be compiled.
+    label: what the log calls a symbol; asked for only where it is logged.
     """
     keys = {s: cache_key(compiler_version(), s, text) for s, text in identities.items()}
     origins = dict.fromkeys(keys, "known in this process")
@@ -50,26 +54,30 @@ def object_code(
         origins.update({s: "from the disk cache" for s in unknown if keys[s] in found})
     missing = [symbol for symbol in unknown if keys[symbol] not in _objects]
     watch.lap("cache")
-    for symbol, code, seconds in _compiled(missing, module):
+    for symbol, code, spent in _compiled(missing, module):
         _objects[keys[symbol]] = code
-        origins[symbol] = f"compiled in {seconds * 1e3:.1f} ms"
+        origins[symbol] = f"compiled ({spent})"
         if disk is not None:
             disk.put(keys[symbol], code, {"symbol": symbol})
     watch.lap("emit and compile")
-    for symbol, origin in origins.items():
-        log("kernels", f"{name}: {symbol}: {origin}")
+    if config.logging("kernels"):
+        for symbol, origin in origins.items():
+            log("kernels", f"{label(symbol)}: {origin}")
     return [_objects[key] for key in keys.values()]
 
 
 def _compiled(
     symbols: Sequence[str], module: Callable[[str], str]
-) -> list[tuple[str, bytes, float]]:
+) -> list[tuple[str, bytes, Stopwatch]]:
     """Emits and compiles; LLVM works without the interpreter lock while the next one is emitted."""
 
-    def compiled(symbol: str) -> tuple[str, bytes, float]:
+    def compiled(symbol: str) -> tuple[str, bytes, Stopwatch]:
         watch = Stopwatch()
-        (code,) = compile_ir([module(symbol)])
-        return symbol, code, watch.lap("all")
+        text = module(symbol)
+        watch.lap("emit")
+        (code,) = compile_ir([text])
+        watch.lap("compile")
+        return symbol, code, watch
 
     if len(symbols) < 2:
         return [compiled(symbol) for symbol in symbols]

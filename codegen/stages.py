@@ -32,7 +32,7 @@ class Stages:
 
     @cached_property
     def optimized(self) -> Graph:
-        self.watch.lap("other")
+        self.watch = Stopwatch()
         done = optimize(self.graph)
         self.watch.lap("passes")
         return done
@@ -78,6 +78,13 @@ class Stages:
         kernel = self.kernels[symbol]
         function, declared = emit_kernel(kernel, self.machine, symbol)
         return "\n".join([f"; {kernel.name}", *declared.values(), function])
+
+    def label(self, symbol: str) -> str:
+        """A symbol with the name and kind of its kernel: `k3 contraction tj_...`."""
+        if symbol == SYMBOL:
+            return f"calls of all kernels {symbol}"
+        kernel = self.kernels[symbol]
+        return f"{kernel.name} {kernel.kind} {symbol}"
 
     def dump(self, stage: str) -> str:
         """The text of one of STAGES. Raises ValueError for another name."""

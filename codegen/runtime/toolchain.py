@@ -9,8 +9,7 @@ import ctypes
 import itertools
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -118,33 +117,20 @@ def _target_machine() -> llvm.TargetMachine:
 _idle_machines: list[llvm.TargetMachine] = []  # append and pop are atomic
 
 
-def compile_ir(
-    texts: Sequence[str],
-    threads: int | None = None,
-    done: Callable[[int, float], None] | None = None,
-) -> list[bytes]:
+def compile_ir(texts: Sequence[str], threads: int | None = None) -> list[bytes]:
     """Object code of each IR module, compiled on up to `threads` (default: all CPUs) threads.
 
-    done: told each module's position and how long it took [seconds], by the thread it ran on.
     Raises CompilerError, showing the offending line, for IR that does not parse or verify.
     """
     workers = min(len(texts), threads or available_cpus())
     host()
     if workers <= 1:
-        return [_compiled(texts, index, done) for index in range(len(texts))]
+        return [_emit(text, as_object=True) for text in texts]
     # Longest first, so that no thread is left with a long module at the end.
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     with ThreadPoolExecutor(workers, "tracejit-compile") as pool:
-        futures = {index: pool.submit(_compiled, texts, index, done) for index in order}
+        futures = {index: pool.submit(_emit, texts[index], True) for index in order}
         return [futures[index].result() for index in range(len(texts))]
-
-
-def _compiled(texts: Sequence[str], index: int, done: Callable[[int, float], None] | None) -> bytes:
-    start = time.perf_counter()
-    code = _emit(texts[index], as_object=True)
-    if done is not None:
-        done(index, time.perf_counter() - start)
-    return code
 
 
 def assembly(text: str) -> str:

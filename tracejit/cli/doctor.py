@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from rich.markup import escape
 import tracejit as tj
 from tracejit.cli.cache import MIB, state, summary
 from tracejit.codegen.runtime import layout, toolchain
+from tracejit.codegen.runtime.cache import CacheWarning
 from tracejit.codegen.runtime.cpus import available_cpus
 from tracejit.codegen.runtime.team import num_threads, team
 
@@ -36,7 +38,9 @@ def doctor() -> int:
     failed = False
     for name, check in CHECKS.items():
         try:
-            finding = check()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CacheWarning)  # the check of the cache tells
+                finding = check()
         except Exception as error:  # whatever is broken, the other checks may tell why
             finding = Finding("FAIL", f"{type(error).__name__}: {error}")
         failed |= finding.grade == "FAIL"

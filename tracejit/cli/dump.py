@@ -24,10 +24,6 @@ from tracejit.trace import current_trace
 EXAMPLE = "example_inputs"
 
 
-class _Found(SystemExit):
-    """Ends the script: no `except Exception` stops it, and in a thread it is silent."""
-
-
 def dump(target: str, args: Sequence[str], stages: Sequence[str]) -> int:
     """Shows `stages` of the step that `script.py:function` names; the exit code."""
     path, colon, name = target.rpartition(":")
@@ -88,10 +84,8 @@ def _of_run(script: Script, name: str) -> Graph | None:
     with search.watching():
         try:
             code = script.run()
-        except _Found:
-            pass
         except SystemExit as end:
-            code = _exit_code(end)
+            code = 0 if search.found else _exit_code(end)
     if search.graph is not None:
         return search.graph
     if search.call is not None:
@@ -118,6 +112,10 @@ class _Search:
         self.call: tuple[Callable[..., object], tuple[object, ...], dict[str, object]] | None = None
         self.traced: set[str] = set()
 
+    @property
+    def found(self) -> bool:
+        return self.graph is not None or self.call is not None
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         before = sys.getprofile()
@@ -134,7 +132,7 @@ class _Search:
         named = step.graph.name == self.name or self.script.names.get(self.name) is jitted
         if named and self.graph is None:
             self.graph = step.graph
-            raise _Found
+            raise SystemExit  # no `except Exception` stops it, and a thread ends in silence
 
     def see_call(self, frame: FrameType, event: str, argument: object) -> None:
         """A profile function: called at each call, so the likeliest way out comes first."""
@@ -145,7 +143,7 @@ class _Search:
         f = _function_of(frame)
         if f is not None:
             self.call = (f, *_arguments(frame))
-            raise _Found
+            raise SystemExit
 
 
 def _function_of(frame: FrameType) -> Callable[..., object] | None:
@@ -163,7 +161,7 @@ def _arguments(frame: FrameType) -> tuple[tuple[object, ...], dict[str, object]]
     """What a frame that has just begun was called with."""
     info = inspect.getargvalues(frame)
     code, values = frame.f_code, info.locals
-    positional = [values[name] for name in info.args]
+    positional = [values[name] for name in code.co_varnames[: code.co_argcount]]
     if info.varargs is not None:
         positional += values[info.varargs]
     only = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
