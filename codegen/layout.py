@@ -80,10 +80,10 @@ def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
     panel = _panel(product.columns, machine.lanes([node.dtype]), machine)
     strided = product.transposed != _turned(product.rhs)
     stride = product.rhs.dtype.itemsize * product.columns
-    if strided and product.depth >= MIN_DOT and not _turned(product.lhs, product.k):
-        return _dots(product, panel)
     if panel and product.rows >= MIN_ROWS and (strided or stride >= MIN_STRIDE_BYTES):
         return _packed(product, panel)
+    if strided and product.depth >= MIN_DOT and not _turned(product.lhs, product.k):
+        return _dots(product, panel)
     if strided:
         rhs = ops.transpose(product.rhs, (1, 0)) if product.transposed else product.rhs
         return _dot(product.lhs, product.k, ops.contiguous(rhs), 0)

@@ -31,6 +31,8 @@ from tracejit.ir.types import DType
 UNROLL = ((6, 4), (20, 2))
 # An add depends on the one before it for 3 to 4 cycles, and two can start in each.
 CHAINS = 4
+# A map with more statements than this, as often as a vector has lanes, would be too long.
+MAX_TURNED = 8
 # A product of few columns leaves registers free; more rows than this only lengthen the code.
 MAX_ROWS = 12
 
@@ -81,8 +83,31 @@ def _inside(
     vector = next(loop for loop in loops if loop.axis == best)
     points = _points(body, vector.extent, lanes)
     loops = [loop for loop in loops if loop is not vector]
+    across = _turned_axis(loops, body, best)
+    if across is not None:
+        points = 1
+        tiles = _cut(across.extent, lanes)
+        loops = [replace(loop, tiles=tiles) if loop is across else loop for loop in loops]
     tiled = replace(vector, tiles=_cut(vector.extent, points * lanes), lanes=lanes)
     return [*loops, tiled], _chain_folds(body, points)
+
+
+def _turned_axis(loops: Sequence[Loop], body: Sequence[Stmt], vector: str) -> Loop | None:
+    """The axis along which a short map reads memory that its vectors go across.
+
+    A tile of as many of its iterations as there are lanes is a square block: it is loaded as it
+    lies and transposed in registers.
+    """
+    if len(body) > MAX_TURNED or any(isinstance(s, For | Fold) for s in body):
+        return None
+    for stmt in body:
+        if not isinstance(stmt, Load) or stmt.index.dynamic:
+            continue
+        if stmt.index.affine.coefficient(vector) not in (-1, 0, 1):
+            for loop in loops:
+                if stmt.index.affine.coefficient(loop.axis) == 1:
+                    return loop
+    return None
 
 
 def _let_dtypes(body: Sequence[Stmt]) -> list[DType]:

@@ -196,13 +196,25 @@ class Access:
             vec = self._reversed(self._load_text(address, memory, lanes))
         else:
             vec = self._gathered(stmt, point, memory, lanes, active, step, dynamic)
-        return self._from_memory(vec, stmt.dtype)
+        return self.loaded(vec, stmt.dtype)
+
+    def load_rows(
+        self, stmt: Load, corner: Mapping[str, int], vector: str, lanes: int, active: int
+    ) -> list[Vec]:
+        """For each lane of the vector axis a vector of what lies together in memory from there."""
+        memory = _in_memory(stmt.dtype)
+        step = stmt.index.affine.coefficient(vector)
+        rows = []
+        for lane in range(active):
+            address = self._element(stmt.buffer, stmt.index.affine + step * lane, corner, ())
+            rows.append(self._load_text(address, memory, lanes))
+        return rows + [self.b.const(0, memory, lanes)] * (lanes - active)
 
     def prefetch(
         self, stmt: Load, point: Mapping[str, int], vector: str | None, write: bool
     ) -> None:
         """Asks for the cache line at `point`, once for the vectors that share it."""
-        if vector in point and point[vector] * stmt.dtype.itemsize % LINE:
+        if vector is not None and vector in point and point[vector] * stmt.dtype.itemsize % LINE:
             return
         address = self._element(stmt.buffer, stmt.index.affine, point, ())
         name = "llvm.prefetch.p0"
@@ -287,7 +299,8 @@ class Access:
             f"  call void @{name}({vec.typed}, ptr align {size} {address}, {mask.typed})"
         )
 
-    def _from_memory(self, vec: Vec, dtype: DType) -> Vec:
+    def loaded(self, vec: Vec, dtype: DType) -> Vec:
+        """What was read from memory as it is kept in registers."""
         if dtype != BOOL:
             return vec
         return self.b.icmp("ne", vec, self.b.like(vec, 0))

@@ -300,6 +300,23 @@ class Builder:
             x = self.combine(op, self._lanes_from(x, 0, half), self._lanes_from(x, half, half))
         return x
 
+    def transposed(self, rows: list[Vec]) -> list[Vec]:
+        """The columns of a square block. Interleaving the halves log2(lanes) times turns it."""
+        half = len(rows) // 2
+        size = half
+        while size:
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [v for x, y in pairs for v in (self._zipped(x, y, 0), self._zipped(x, y, half))]
+            size //= 2
+        return rows
+
+    def _zipped(self, x: Vec, y: Vec, start: int) -> Vec:
+        """x[start], y[start], x[start + 1], ... up to as many lanes as x has."""
+        lanes = range(start, start + x.lanes // 2)
+        mask = ", ".join(f"i32 {i}" for n in lanes for i in (n, n + x.lanes))
+        text = f"shufflevector {x.typed}, {y.typed}, <{x.lanes} x i32> <{mask}>"
+        return self.inst(text, x.dtype, x.lanes)
+
     def _lanes_from(self, x: Vec, start: int, lanes: int) -> Vec:
         if lanes == 1:
             return self.extract(x, start)

@@ -22,7 +22,8 @@ def erf(b: Builder, x: Vec) -> Vec:
 def _far_f32(b: Builder, size: Vec) -> Vec:
     """1 - e**g(x), with a polynomial g = ln(1 - erf(x)); from x = 4 on it rounds to 1."""
     t = b.minimum(size, b.like(size, 4.0))
-    q, n_bits = reduced_expm1(b, polynomial(b, coefficients.ERFC_LOG_F32, t))
+    logarithm = polynomial(b, coefficients.ERFC_LOG_F32, t)
+    q, n_bits = reduced_expm1(b, logarithm, coefficients.EXP_F32)
     power = power_of_two(b, n_bits, size.dtype)
     return b.fma(b.fneg(power), q, b.fsub(b.like(size, 1), power))
 
@@ -32,6 +33,6 @@ def _far_f64(b: Builder, size: Vec) -> Vec:
     t = b.minimum(size, b.like(size, 6.0))
     two = b.like(t, 2)
     factor = polynomial(b, coefficients.ERFCX_F64, b.fdiv(b.fsub(t, two), b.fadd(t, two)))
-    q, n_bits = reduced_expm1(b, b.fneg(b.fmul(t, t)))
+    q, n_bits = reduced_expm1(b, b.fneg(b.fmul(t, t)), coefficients.EXPM1_F64)
     power = power_of_two(b, n_bits, size.dtype)
     return b.fma(b.fneg(b.fma(q, power, power)), factor, b.like(size, 1))

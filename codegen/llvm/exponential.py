@@ -6,6 +6,8 @@ near 0. Denormal results are exact to rounding: the power of two is applied in t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.formats import (
     FORMATS,
@@ -18,21 +20,21 @@ from tracejit.codegen.llvm.formats import (
 from tracejit.codegen.llvm.values import F32, Vec
 
 
-def reduced_expm1(b: Builder, x: Vec) -> tuple[Vec, Vec]:
+def reduced_expm1(b: Builder, x: Vec, table: Sequence[float]) -> tuple[Vec, Vec]:
     """(q, n bits): e**x = 2**n * (1 + q), for x within a format's exponents."""
     format_ = FORMATS[x.dtype]
     n, n_bits = round_to_integer(b, x, LOG2_E)
     coarse = b.fma(n, b.like(x, -format_.ln2_hi), x)
     r = b.fma(n, b.like(x, -format_.ln2_lo), coarse)
     if x.dtype == F32:
-        return expm1_kernel(b, r, None), n_bits
+        return expm1_kernel(b, r, None, table), n_bits
     lost = b.fma(n, b.like(x, -format_.ln2_lo), b.fsub(coarse, r))
-    return expm1_kernel(b, r, lost), n_bits
+    return expm1_kernel(b, r, lost, table), n_bits
 
 
-def expm1_kernel(b: Builder, r: Vec, lost: Vec | None) -> Vec:
+def expm1_kernel(b: Builder, r: Vec, lost: Vec | None, table: Sequence[float]) -> Vec:
     """e**(r + lost) - 1 for |r| <= ln(2)/2: r + r*r * P(r) + lost; lost is an ulp of r at most."""
-    p = polynomial(b, FORMATS[r.dtype].expm1, r)
+    p = polynomial(b, table, r)
     if lost is None:
         return b.fma(p, b.fmul(r, r), r)
     return b.fadd(b.fma(p, b.fmul(r, r), lost), r)
@@ -51,9 +53,10 @@ def scaled(b: Builder, q: Vec, n_bits: Vec) -> Vec:
 
 def exp(b: Builder, x: Vec) -> Vec:
     """e**x; 0 at -inf."""
-    lo, hi = FORMATS[x.dtype].exp_range
+    format_ = FORMATS[x.dtype]
+    lo, hi = format_.exp_range
     x = b.minimum(b.maximum(x, b.like(x, lo)), b.like(x, hi))
-    return scaled(b, *reduced_expm1(b, x))
+    return scaled(b, *reduced_expm1(b, x, format_.exp))
 
 
 def expm1(b: Builder, x: Vec) -> Vec:
@@ -61,7 +64,8 @@ def expm1(b: Builder, x: Vec) -> Vec:
     format_ = FORMATS[x.dtype]
     # e**lo is far below an ulp of 1
     lo, hi = -2.0 * format_.mantissa, format_.exp_range[1]
-    q, n_bits = reduced_expm1(b, b.minimum(b.maximum(x, b.like(x, lo)), b.like(x, hi)))
+    within = b.minimum(b.maximum(x, b.like(x, lo)), b.like(x, hi))
+    q, n_bits = reduced_expm1(b, within, format_.expm1)
     half = power_of_two(b, b.isub(n_bits, b.like(n_bits, 1)), x.dtype)
     result = b.fma(q, half, b.fsub(half, b.like(x, 0.5)))
     return x_where_tiny(b, x, b.fadd(result, result))
@@ -71,7 +75,7 @@ def tanh(b: Builder, x: Vec) -> Vec:
     """(e**2x - 1) / (e**2x + 1), computed for |x|."""
     format_ = FORMATS[x.dtype]
     size = b.minimum(b.call("llvm.fabs", x), b.like(x, format_.tanh_one))
-    q, n_bits = reduced_expm1(b, b.fadd(size, size))
+    q, n_bits = reduced_expm1(b, b.fadd(size, size), format_.expm1)
     power = power_of_two(b, n_bits, x.dtype)
     minus = b.fma(q, power, b.fsub(power, b.like(x, 1)))
     return b.call("llvm.copysign", _quotient(b, minus, b.like(x, 2), minus), x)
@@ -79,9 +83,9 @@ def tanh(b: Builder, x: Vec) -> Vec:
 
 def sigmoid(b: Builder, x: Vec) -> Vec:
     """1 / (1 + z) or z / (1 + z) with z = e**-|x| <= 1, which keeps the denormal results."""
-    lo, _ = FORMATS[x.dtype].exp_range
-    down = b.maximum(b.fneg(b.call("llvm.fabs", x)), b.like(x, lo))
-    z = scaled(b, *reduced_expm1(b, down))
+    format_ = FORMATS[x.dtype]
+    down = b.maximum(b.fneg(b.call("llvm.fabs", x)), b.like(x, format_.exp_range[0]))
+    z = scaled(b, *reduced_expm1(b, down, format_.exp))
     one = b.like(x, 1)
     top = b.select(b.fcmp("olt", x, b.like(x, 0)), z, one)
     return _quotient(b, top, one, z)

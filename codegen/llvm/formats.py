@@ -17,6 +17,7 @@ class Format:
 
     magic: 1.5 * 2**mantissa: x + magic rounds x to an integer n and leaves n in the low bits.
     ln2_hi + ln2_lo: ln 2, the first short enough that times any exponent it is exact.
+    exp, expm1: coefficients of (e**r - 1 - r) / r**2, good for e**r, and for e**r - 1 alone.
     tiny: |x| below which x + x*x/2 rounds to x.
     """
 
@@ -27,6 +28,7 @@ class Format:
     magic: float
     ln2_hi: float
     ln2_lo: float
+    exp: Sequence[float]
     expm1: Sequence[float]
     exp_range: tuple[float, float]
     tanh_one: float
@@ -59,6 +61,7 @@ FORMATS: Final[dict[DType, Format]] = {
         magic=1.5 * 2.0**23,
         ln2_hi=float.fromhex("0x1.62e4p-1"),
         ln2_lo=float.fromhex("0x1.7f7d1cp-20"),
+        exp=coefficients.EXP_F32,
         expm1=coefficients.EXPM1_F32,
         exp_range=(-104.0, 89.0),
         tanh_one=9.125,
@@ -72,6 +75,7 @@ FORMATS: Final[dict[DType, Format]] = {
         magic=1.5 * 2.0**52,
         ln2_hi=float.fromhex("0x1.62e42fefa38p-1"),
         ln2_lo=float.fromhex("0x1.ef35793c7673p-45"),
+        exp=coefficients.EXPM1_F64,
         expm1=coefficients.EXPM1_F64,
         exp_range=(-746.0, 710.0),
         tanh_one=19.5,

@@ -112,6 +112,8 @@ class Points:
             point = dict(zip(held.axes, key, strict=True))
             lanes, active = self.lanes(point)
             match stmt:
+                case Load() if across := self._across(stmt, point):
+                    self._load_block(held, stmt, point, across)
                 case Load():
                     dynamic = [(self.get(v, point, 0), s) for v, s in stmt.index.dynamic]
                     held.at[key] = self.access.load(
@@ -123,6 +125,33 @@ class Points:
                     args = [self.get(a, point, lanes) for a in stmt.args]
                     held.at[key] = self._compute(stmt.op, stmt.dtype, args)
         return held.at[key]
+
+    def _across(self, stmt: Load, point: Point) -> str | None:
+        """The jammed axis along which memory is contiguous, where vectors go along another.
+
+        Only if a square block of vectors lies inside the tile at `point`.
+        """
+        vector = self.vector
+        if vector is None or vector not in point or stmt.index.dynamic:
+            return None
+        if stmt.index.affine.coefficient(vector) in (-1, 0, 1):
+            return None
+        lanes = self.jams[vector].lanes
+        for axis, jam in self.jams.items():
+            whole = point.get(axis, 0) // lanes * lanes + lanes <= jam.width
+            if jam.lanes == 1 and whole and stmt.index.affine.coefficient(axis) == 1:
+                return axis
+        return None
+
+    def _load_block(self, held: Held, stmt: Load, point: Point, across: str) -> None:
+        """Loads a block of lanes x lanes as it lies and transposes it in registers."""
+        assert self.vector is not None
+        lanes, active = self.lanes(point)
+        corner = {**point, across: point[across] // lanes * lanes}
+        rows = self.access.load_rows(stmt, corner, self.vector, lanes, active)
+        for n, column in enumerate(self.b.transposed(rows)):
+            there = {**corner, across: corner[across] + n}
+            held.at[tuple(there[a] for a in held.axes)] = self.access.loaded(column, stmt.dtype)
 
     def _compute(self, op: str, dtype: DType, args: list[Vec]) -> Vec:
         if op == "random_word":

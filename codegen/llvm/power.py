@@ -104,7 +104,9 @@ def _power_f64(b: Builder, size: Vec, y: Vec) -> Vec:
     n, n_bits = round_to_integer(b, hi, LOG2_E)
     r = b.fma(n, b.like(n, -format_.ln2_hi), hi)
     r, lost = fast_two_sum(b, r, b.fma(n, b.like(n, -format_.ln2_lo), lo))
-    return _at_zero_and_infinity(b, size, y, scaled(b, expm1_kernel(b, r, lost), n_bits))
+    return _at_zero_and_infinity(
+        b, size, y, scaled(b, expm1_kernel(b, r, lost, format_.exp), n_bits)
+    )
 
 
 def _double_log(b: Builder, x: Vec) -> tuple[Vec, Vec]:
