@@ -147,7 +147,8 @@ class _Planner:
         alone = [not parallel or t < ALONE_SECONDS for t in times]
         waves = self._waves(alone)
         order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
-        arena = self._place(waves)
+        # On one thread each kernel is over before the next, with no barrier needed.
+        arena = self._place(waves if parallel else [self.rank[k] for k in range(len(waves))])
         launches = [self._launch(k, alone[k], waves[k]) for k in order]
         return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel)
 
@@ -246,14 +247,14 @@ class _Planner:
                     order.append(k)
         return order
 
-    def _place(self, waves: Sequence[int]) -> int:
-        """Gives each temporary an arena offset that no value alive in the same waves has."""
+    def _place(self, times: Sequence[int]) -> int:
+        """Gives each temporary an arena offset that no value alive at the same times has."""
         spans: list[tuple[int, int, int, Node]] = []
         for node, writers in self.writers.items():
             if node in self.slots:
                 continue
             users = [*writers, *self.readers.get(node, ())]
-            first, last = min(waves[k] for k in users), max(waves[k] for k in users)
+            first, last = min(times[k] for k in users), max(times[k] for k in users)
             size = -(-max(node.type.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             spans.append((size, first, last, node))
         placed: list[tuple[int, int, int, int]] = []

@@ -13,7 +13,8 @@ import pytest
 
 from tests.codegen.running import MACHINES, Runner, fault_in, planned
 from tests.emitters.accuracy import random_values, specials
-from tests.fuzz.generate import random_graph, random_inputs
+from tests.fuzz.generate import random_graph
+from tests.fuzz.inputs import random_inputs
 from tracejit.ir import ops
 from tracejit.ir.graph import PRIMITIVES, Array, Builder, Graph, Node
 from tracejit.ir.types import (

@@ -12,7 +12,8 @@ import pytest
 
 from tests.codegen.nest_interpreter import interpret
 from tests.codegen.running import MACHINES, fault_in
-from tests.fuzz.generate import random_graph, random_inputs
+from tests.fuzz.generate import random_graph
+from tests.fuzz.inputs import random_inputs
 from tracejit.codegen.coalesce import coalesce
 from tracejit.codegen.hoist import hoist
 from tracejit.codegen.layout import choose_layouts

@@ -1,0 +1,458 @@
+"""Plans: order, memory and barriers, checked anew from what each kernel reads and writes.
+
+And donation: whatever an output takes over, the results are those of the graph without donation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tests.codegen.nest_interpreter import interpret
+from tests.codegen.running import USUAL, Runner, fault_in, planned
+from tests.fuzz.generate import random_graph
+from tests.fuzz.inputs import random_inputs
+from tracejit.codegen.lower import Lowered
+from tracejit.codegen.plan import Launch, Plan, Slot, lower_all
+from tracejit.ir import ops
+from tracejit.ir.fusion import fuse
+from tracejit.ir.graph import Array, Builder, Graph, Node
+from tracejit.ir.interpreter import evaluate
+from tracejit.ir.text import parse
+from tracejit.ir.types import F32, TensorType
+
+# An independent reading of a plan
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A stretch of memory that a kernel reads or writes: bytes of one place."""
+
+    place: str
+    start: int
+    stop: int
+    reads: bool
+    writes: bool
+
+    def meets(self, other: Touch) -> bool:
+        return self.place == other.place and self.start < other.stop and other.start < self.stop
+
+
+def touches(launch: Launch) -> list[Touch]:
+    found = []
+    buffers = [b for b in launch.kernel.buffers if b.role != "scratch"]
+    for slot, buffer in zip(launch.slots, buffers, strict=True):
+        place, start = _place(slot)
+        stop = start + max(buffer.size * buffer.dtype.itemsize, 1)
+        found.append(Touch(place, start, stop, buffer.role != "out", buffer.role != "in"))
+    return found
+
+
+def _place(slot: Slot) -> tuple[str, int]:
+    return ("arena", slot.at) if slot.place == "arena" else (str(slot), 0)
+
+
+def conflicts(first: Launch, second: Launch) -> bool:
+    """Whether the order of two kernels matters."""
+    pairs = ((a, b) for a in touches(first) for b in touches(second))
+    return any(a.meets(b) and (a.writes or b.writes) for a, b in pairs)
+
+
+def check(plan: Plan) -> None:
+    _check_barriers(plan)
+    _check_arena(plan)
+    _check_slots(plan)
+
+
+def _check_barriers(plan: Plan) -> None:
+    """Two kernels whose order matters run on one thread or have a barrier between them."""
+    waves = [launch.wave for launch in plan.launches]
+    assert waves == sorted(waves), "waves in order"
+    for first, second in combinations(plan.launches, 2):
+        if plan.parallel and first.wave == second.wave and not (first.alone and second.alone):
+            message = f"no barrier between {first.kernel.name} and {second.kernel.name}:\n{plan}"
+            assert not conflicts(first, second), message
+    assert plan.barriers == (len(set(waves)) - 1 if plan.parallel and waves else 0)
+
+
+def _check_arena(plan: Plan) -> None:
+    for launch in plan.launches:
+        for touch in touches(launch):
+            if touch.place == "arena":
+                assert touch.start % 64 == 0 and touch.stop <= plan.arena_bytes, str(plan)
+
+
+def _check_slots(plan: Plan) -> None:
+    """Inputs are written only where an output takes them over; each fresh output once or more."""
+    donated = {d for d in plan.graph.donated if d is not None}
+    written = set()
+    for launch in plan.launches:
+        for slot, buffer in zip(launch.slots, launch.kernel.buffers, strict=False):
+            if buffer.role != "in":
+                written.add(slot)
+    assert {s.at for s in written if s.place == "input"} <= donated
+    assert {s.at for s in written if s.place == "output"} == set(range(len(plan.fresh)))
+
+
+def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
+    """Runs the plan on names instead of numbers: each kernel must find the values that it wants."""
+    nodes = {low.kernel.name: low.nodes for low in lowered}
+    memory: dict[Touch, Node] = {}
+
+    def holds(touch: Touch) -> Node | None:
+        return next((n for t, n in memory.items() if t == touch), None)
+
+    def put(touch: Touch, node: Node) -> None:
+        for other in [t for t in memory if t.meets(touch)]:
+            del memory[other]
+        memory[touch] = node
+
+    for position, node in enumerate(plan.graph.inputs):
+        put(_whole(Slot("input", position), node), node)
+    for launch in plan.launches:
+        spots = [_span(touch) for touch in touches(launch)]
+        wanted = nodes.get(launch.plain.name)
+        if wanted is None:  # a copy, made by the plan: from the first buffer to the second
+            source = holds(spots[0])
+            assert source is not None, f"{launch.kernel.name} copies nothing:\n{plan}"
+            wanted = (source, source)
+        for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
+            if touch.reads:
+                message = f"{launch.kernel.name} does not find {node}:\n{plan}"
+                assert holds(spot) is node, message
+        for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
+            if touch.writes:
+                put(spot, node)
+    for position, node in enumerate(plan.graph.outputs):
+        donor = plan.graph.donated[position]
+        home = Slot("input", donor) if donor is not None else _fresh(plan, position)
+        assert holds(_whole(home, node)) is node, f"output {position} is not in {home}:\n{plan}"
+
+
+def _fresh(plan: Plan, position: int) -> Slot:
+    return Slot("output", plan.fresh.index(position))
+
+
+def _span(touch: Touch) -> Touch:
+    return replace(touch, reads=False, writes=False)
+
+
+def _whole(slot: Slot, node: Node) -> Touch:
+    place, start = _place(slot)
+    return Touch(place, start, start + max(node.type.nbytes, 1), False, False)
+
+
+def checked(graph: Graph) -> Plan:
+    """The plan of the graph as it stands, after all checks that need no run."""
+    fused = fuse(graph)
+    made = planned(graph, passes=False)
+    check(made)
+    lowered = lower_all(fused)
+    names = dict(zip(fused.graph.nodes(), made.graph.nodes(), strict=True))
+    follow(made, [Lowered(low.kernel, tuple(names[n] for n in low.nodes)) for low in lowered])
+    return made
+
+
+# Any graph
+
+
+@pytest.mark.parametrize("start", range(0, 300, 60))
+def test_plans_of_random_graphs(start: int) -> None:
+    for seed in range(start, start + 60):
+        checked(random_graph(seed))
+
+
+STATE = TensorType((5, 5), F32)
+WIDE = TensorType((70, 70), F32)
+
+
+def random_update(seed: int, type: TensorType) -> Graph:
+    """New states from old ones, each taking over the memory of any of them."""
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    inputs = [builder.input(f"s{n}", type) for n in range(int(rng.integers(1, 5)))]
+    pool = list(inputs)
+
+    def pick() -> Node:
+        return pool[int(len(pool) * rng.random() ** 0.7)]
+
+    for _ in range(int(rng.integers(1, 9))):
+        x, y = pick(), pick()
+        pool.append(_STEPS[int(rng.integers(len(_STEPS)))](x, y))
+    count = int(rng.integers(1, len(inputs) + 2))
+    outputs = tuple(pool[int(rng.integers(len(pool)))] for _ in range(count))
+    donors = list(rng.permutation(len(inputs)))
+    donated = tuple(int(donors.pop()) if donors and rng.random() < 0.8 else None for _ in outputs)
+    return Graph("update", tuple(inputs), outputs, donated)
+
+
+def _matmul(x: Node, y: Node) -> Node:
+    return ops.dot_general(x, y, ((1,), (0,)))
+
+
+_STEPS = (
+    lambda x, y: x + y,
+    lambda x, y: x * 0.5,
+    lambda x, y: ops.transpose(x, (1, 0)),
+    lambda x, y: ops.reverse(x, (0,)) - y,
+    lambda x, y: _matmul(x, y) * 0.25,
+    lambda x, y: _matmul(x, ops.transpose(x, (1, 0))) * 0.125 + y,
+    lambda x, y: x - ops.unreduce(ops.reduce_max(x, (1,)), x.shape, (1,)),
+    lambda x, y: y + ops.unreduce(ops.reduce_sum(x, (0,)), x.shape, (0,)) * 0.1,
+    lambda x, y: x * ops.broadcast(ops.reduce_max(ops.abs(y), (0, 1)), x.shape, ()) * 0.25,
+    lambda x, y: ops.tanh(x),
+    lambda x, y: ops.pad(ops.slice(x, (1, 0), x.shape), 0.5, (0, 0), (1, 0)),
+)
+
+
+def _without_donation(graph: Graph) -> Graph:
+    return Graph(graph.name, graph.inputs, graph.outputs)
+
+
+@pytest.mark.parametrize(("type", "start"), [(STATE, 0), (STATE, 60), (STATE, 120), (WIDE, 200)])
+def test_donation_never_changes_a_result(type: TensorType, start: int) -> None:
+    """The wide states make programs long enough for a team, with barriers."""
+    graphs = [random_update(seed, type) for seed in range(start, start + 60)]
+    plans = [checked(graph) for graph in graphs]
+    runner = Runner(plans)
+    for n, (graph, plan) in enumerate(zip(graphs, plans, strict=True)):
+        rng = np.random.default_rng(n)
+        arrays = [rng.normal(size=type.shape).astype("f4") for _ in graph.inputs]
+        wanted = _without_donation(graph)
+        for threads in (1, 3):
+            fault = fault_in(wanted, arrays, runner.run(plan, arrays, threads, n))
+            assert fault is None, f"seed {start + n}, {threads} threads: {fault}\n{graph}\n{plan}"
+
+
+def test_donation_in_random_graphs() -> None:
+    graphs = [g for g in map(random_graph, range(300, 420)) if any(d is not None for d in g.donated)]
+    plans = [planned(graph) for graph in graphs]
+    runner = Runner(plans)
+    for n, (graph, plan) in enumerate(zip(graphs, plans, strict=True)):
+        check(plan)
+        arrays = random_inputs(graph, n)
+        got = runner.run(plan, arrays, 2, n)
+        fault = fault_in(graph, arrays, got)
+        assert fault is None, f"{fault}\n{graph}\n{plan}"
+
+
+# Cases of donation
+
+
+def update(body: str) -> Graph:
+    """Of states %a and %b: f32[6,6]; b is donated to the output only where `body` says so."""
+    return parse(f"func f(%a: f32[6,6], %b: f32[6,6]):\n{body}\n")
+
+
+HAZARDS = {
+    "swap": "  return %b -> %a, %a -> %b",
+    "swap with work": """
+      %0: f32[6,6] = exp %a
+      %1: f32[6,6] = exp %b
+      return %1 -> %a, %0 -> %b""",
+    "rotation through a transpose": """
+      %0: f32[6,6] = transpose %a perm=(1,0)
+      %1: f32[6,6] = add %0, %b
+      return %1 -> %a, %0 -> %b""",
+    "read at another place in the same kernel": """
+      %0: f32[6,6] = transpose %a perm=(1,0)
+      %1: f32[6,6] = add %a, %0
+      return %1 -> %a""",
+    "read backwards in the same kernel": """
+      %0: f32[6,6] = reverse %a axes=(1,)
+      %1: f32[6,6] = add %a, %0
+      return %1 -> %a""",
+    "a weight used in its own product": """
+      %0: f32[6,6] = dot_general %a, %b contract=((1,),(0,)) batch=((),())
+      %1: f32[6,6] = add %a, %0
+      return %1 -> %a""",
+    "a weight used on the other side of its own product": """
+      %0: f32[6,6] = dot_general %b, %a contract=((1,),(0,)) batch=((),())
+      %1: f32[6,6] = add %a, %0
+      return %1 -> %a""",
+    "a weight read by a later kernel": """
+      %0: f32[6,6] = dot_general %b, %b contract=((1,),(0,)) batch=((),())
+      %1: f32[6,6] = sub %a, %0
+      %2: f32[6,6] = dot_general %1, %a contract=((1,),(0,)) batch=((),())
+      return %1 -> %a, %2""",
+    "a weight read by a kernel beside": """
+      %0: f32[6,6] = dot_general %b, %b contract=((1,),(0,)) batch=((),())
+      %1: f32[6,6] = sub %a, %0
+      %2: f32[6,6] = dot_general %a, %b contract=((1,),(0,)) batch=((),())
+      return %1 -> %a, %2""",
+    "a row normalised in place": """
+      %0: f32[6] = reduce_max %a axes=(1,)
+      %1: f32[6,6] = broadcast %0 shape=(6,6) axes=(0,)
+      %2: f32[6,6] = sub %a, %1
+      return %2 -> %a""",
+    "a row of which the first pass stores": """
+      %0: f32[6,6] = exp %a
+      %1: f32[6] = reduce_sum %0 axes=(1,)
+      %2: f32[6,6] = broadcast %1 shape=(6,6) axes=(0,)
+      %3: f32[6,6] = div %a, %2
+      return %0 -> %a, %3""",
+    "a chain of updates": """
+      %0: f32[6,6] = add %a, %b
+      %1: f32[6,6] = transpose %0 perm=(1,0)
+      %2: f32[6,6] = mul %1, %b
+      %3: f32[6,6] = reverse %2 axes=(0,)
+      %4: f32[6,6] = sub %3, %2
+      return %0 -> %a, %4 -> %b""",
+    "two readers, one of which writes": """
+      %0: f32[6,6] = neg %a
+      %1: f32[6,6] = transpose %a perm=(1,0)
+      %2: f32[6,6] = exp %1
+      return %0 -> %a, %2 -> %b""",
+    "padding over what it pads": """
+      %0: f32[5,6] = slice %a start=(1,0) stop=(6,6) step=(1,1)
+      %1: f32[6,6] = pad %0 value=0.0 low=(0,0) high=(1,0) interior=(0,0)
+      return %1 -> %a""",
+    "parts put together over themselves": """
+      %0: f32[3,6] = slice %a start=(0,0) stop=(3,6) step=(1,1)
+      %1: f32[3,6] = slice %a start=(3,0) stop=(6,6) step=(1,1)
+      %2: f32[6,6] = concatenate %1, %0 axis=0
+      return %2 -> %a""",
+    "the same output twice": """
+      %0: f32[6,6] = neg %a
+      return %0 -> %b, %0 -> %a""",
+    "an input given back as another": "  return %a -> %b",
+    "an input given back as itself and as another": "  return %a -> %a, %a -> %b",
+    "nothing to do": "  return %a -> %a, %b -> %b",
+}
+
+
+@pytest.mark.parametrize("name", HAZARDS)
+def test_hazards(name: str) -> None:
+    graph = update(HAZARDS[name])
+    plan = checked(graph)
+    runner = Runner([plan])
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=(6, 6)).astype("f4") for _ in graph.inputs]
+    for threads in (1, 2, 5):
+        got = runner.run(plan, arrays, threads, threads)
+        assert fault_in(_without_donation(graph), arrays, got) is None, str(plan)
+
+
+@pytest.mark.parametrize("name", HAZARDS)
+def test_kernels_in_place_mean_the_same_in_any_order(name: str) -> None:
+    """The loops as lowered, on memory that is really shared, iterations in any order."""
+    graph = update(HAZARDS[name])
+    plan = checked(graph)
+    rng = np.random.default_rng(2)
+    arrays = [rng.normal(size=(6, 6)).astype("f4") for _ in graph.inputs]
+    for seed in range(3):
+        got = _interpreted(plan, arrays, seed)
+        assert fault_in(_without_donation(graph), arrays, got) is None, str(plan)
+
+
+def _interpreted(plan: Plan, arrays: Sequence[Array], seed: int) -> list[Array]:
+    inputs = [a.copy().reshape(-1) for a in arrays]
+    outputs = [np.empty(plan.graph.outputs[p].type.size, "f4") for p in plan.fresh]
+    arena = np.empty(plan.arena_bytes, np.uint8)
+
+    def buffers(launch: Launch) -> Iterator[Array]:
+        for slot, buffer in zip(launch.slots, launch.plain.buffers, strict=False):
+            if slot.place == "arena":
+                yield arena[slot.at : slot.at + buffer.size * buffer.dtype.itemsize].view(buffer.dtype)
+            else:
+                yield (inputs if slot.place == "input" else outputs)[slot.at]
+
+    for launch in plan.launches:
+        interpret(launch.plain, list(buffers(launch)), seed)
+    fresh = iter(outputs)
+    donated = zip(plan.graph.outputs, plan.graph.donated, strict=True)
+    return [
+        (next(fresh) if donor is None else inputs[donor]).reshape(node.shape)
+        for node, donor in donated
+    ]
+
+
+def test_an_update_in_place_needs_no_copy_and_no_arena() -> None:
+    graph = update("""
+      %0: f32[6,6] = dot_general %b, %b contract=((1,),(0,)) batch=((),())
+      %1: f32[6,6] = sub %a, %0
+      return %1 -> %a""")
+    plan = checked(graph)
+    assert [launch.kernel.kind for launch in plan.launches] == ["contraction"]
+    assert plan.arena_bytes == 0
+
+
+def test_a_kernel_that_may_not_work_in_place_is_copied_back() -> None:
+    plan = checked(update(HAZARDS["read at another place in the same kernel"]))
+    assert [launch.kernel.name for launch in plan.launches] == ["k0", "k1copy"]
+
+
+def test_readers_of_what_is_taken_over_run_first() -> None:
+    plan = checked(update(HAZARDS["two readers, one of which writes"]))
+    assert [launch.kernel.name for launch in plan.launches] == ["k1", "k0"]
+
+
+# The arena
+
+
+def test_values_that_do_not_meet_share_memory() -> None:
+    """A chain needs two buffers, however long it is."""
+    text = ["func f(%x: f32[8,8]):"]
+    last = "x"
+    for n in range(6):
+        text.append(f"  %{n}: f32[8,8] = dot_general %{last}, %{last} contract=((1,),(0,)) batch=((),())")
+        last = str(n)
+    plan = checked(parse("\n".join([*text, f"  return %{last}", ""])))
+    assert plan.arena_bytes == 2 * 8 * 8 * 4
+
+
+def test_empty_values_have_a_place() -> None:
+    graph = parse("""
+      func f(%x: f32[0,4]):
+        %0: f32[0,4] = exp %x
+        %1: f32[4,0] = transpose %0 perm=(1,0)
+        %2: f32[4,4] = dot_general %1, %0 contract=((1,),(0,)) batch=((),())
+        return %2
+    """)
+    plan = checked(graph)
+    (got,) = Runner([plan]).run(plan, [np.empty((0, 4), "f4")])
+    np.testing.assert_array_equal(got, np.zeros((4, 4), "f4"))
+
+
+def test_a_short_program_runs_on_one_thread() -> None:
+    graph = parse("func f(%x: f32[8]):\n  %0: f32[8] = exp %x\n  return %0\n")
+    plan = checked(graph)
+    assert not plan.parallel and plan.barriers == 0
+    assert "one thread" in str(plan)
+
+
+def test_a_long_program_has_barriers_where_threads_exchange_values() -> None:
+    graph = parse("""
+      func f(%x: f32[128,128]):
+        %0: f32[128,128] = dot_general %x, %x contract=((1,),(0,)) batch=((),())
+        %1: f32[128,128] = exp %x
+        %2: f32[128,128] = dot_general %0, %1 contract=((1,),(0,)) batch=((),())
+        return %2
+    """)
+    plan = checked(graph)
+    assert plan.parallel and plan.barriers == 1
+    assert [launch.wave for launch in plan.launches] == [0, 0, 1]
+    assert str(plan).count("barrier") == 1
+
+
+def test_a_missing_barrier_would_be_seen() -> None:
+    """The test of the test."""
+    graph = parse("""
+      func f(%x: f32[128,128]):
+        %0: f32[128,128] = dot_general %x, %x contract=((1,),(0,)) batch=((),())
+        %1: f32[128,128] = dot_general %0, %0 contract=((1,),(0,)) batch=((),())
+        return %1
+    """)
+    plan = checked(graph)
+    flat = replace(plan, launches=tuple(replace(u, wave=0) for u in plan.launches))
+    with pytest.raises(AssertionError, match="no barrier between"):
+        check(flat)
+    arrays = [np.random.default_rng(0).normal(size=(128, 128)).astype("f4") / 12]
+    runner = Runner([plan])
+    assert fault_in(graph, arrays, runner.run(plan, arrays, 3)) is None
+    assert fault_in(graph, arrays, runner.run(flat, arrays, 3)) is not None
+    assert USUAL and evaluate(graph, arrays)
