@@ -47,6 +47,18 @@ class Argument:
         return f"Python {self.number.__name__}" if self.number else str(self.type)
 
 
+def leaf_key(value: Any) -> object:
+    """What the choice of a step depends on; None for a leaf that `as_leaf` has to look at first."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return (value.shape, value.dtype) if value.dtype.isnative else None
+    if kind is Variable:
+        return id(value)
+    if kind in NUMBERS:
+        return kind if kind is not int or -(2**63) <= value < 2**63 else None
+    return None
+
+
 def as_leaf(value: Any, label: str) -> Any:
     """An ndarray in native byte order, a Python number or a Variable.
 
@@ -214,6 +226,20 @@ def check_donation(arguments: Sequence[Argument], leaves: Sequence[Any], donated
                     f"{arguments[i].label} is donated, but {arguments[j].label} uses the same"
                     f" memory{here()}; pass a copy of one of them"
                 )
+
+
+def same_type(value: Any, argument: Argument) -> bool:
+    """Whether a leaf is what the argument was traced as, however it lies in memory."""
+    if argument.number is not None:
+        return type(value) is argument.number and (
+            type(value) is not int or -(2**63) <= value < 2**63
+        )
+    return (
+        isinstance(value, np.ndarray)
+        and value.shape == argument.type.shape
+        and value.dtype == argument.type.dtype
+        and value.dtype.isnative
+    )
 
 
 def plain(array: Array, writeable: bool) -> Array:

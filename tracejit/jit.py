@@ -20,7 +20,9 @@ from tracejit.arguments import (
     argument,
     as_leaf,
     check_donation,
+    leaf_key,
     plain,
+    same_type,
 )
 from tracejit.callpath import MISS, CallPath
 from tracejit.ir import config
@@ -139,25 +141,26 @@ class Jitted:
                     self._misses += 1
                     fixed = self.parameters.static_positions(step.statics)
                     step.bind(_slow_entry(weakref.ref(self), weakref.ref(step)), fixed)
-        donated = {
-            step.positions[d]
-            for d in step.graph.donated
-            if d is not None and d < len(step.positions)
-        }
-        if donated:
-            check_donation(step.staged.arguments, leaves, donated)
         given = [leaves[i] for i in step.positions]
+        result = step.finish(self._run(step, given))
+        self._path = step.path or functools.partial(self._second_call, step)
+        return result
+
+    def _run(self, step: Lowered, given: Sequence[Any]) -> tuple[Any, ...]:
+        """The outputs for leaves of the step's types, which may lie in any way in memory."""
+        if step.donated:
+            check_donation(step.passed, given, step.donated)
         taken = [
-            plain(v, i in donated) if isinstance(v, np.ndarray) else v
-            for v, i in zip(given, step.positions, strict=True)
+            plain(v, i in step.donated) if isinstance(v, np.ndarray) else v
+            for i, v in enumerate(given)
         ]
+        assert step.call is not None, "a step is bound before it is called"
         self._busy.now = True
         try:
-            outputs = step.call(*taken)  # type: ignore[misc]
+            outputs = step.call(*taken)
         finally:
             self._busy.now = False
-        self._path = step.path or functools.partial(self._second_call, step)
-        return step.finish(_given_back(outputs, given, taken))
+        return _given_back(outputs, given, taken)
 
     def _second_call(self, step: Lowered, args: tuple[Any, ...]) -> Any:
         """Makes the way of later calls, which a step that runs once does not need."""
@@ -168,6 +171,8 @@ class Jitted:
         """The native entry's guards said no: other types, or arrays it cannot read as they lie."""
         if getattr(self._busy, "now", False):
             raise AssertionError(f"{self._name}: the entry refused arguments that fit")
+        if all(map(same_type, leaves, step.passed)):
+            return _Finished(step.finish(self._run(step, leaves)))
         self._calls -= 1
         filled = iter(leaves)
         every = [next(filled) if a.variable is None else a.variable for a in step.staged.arguments]
@@ -181,6 +186,9 @@ class Jitted:
         args, keywords = self.parameters.bind(args, keywords)
         statics, args, keywords = self.parameters.split(args, keywords)
         raw, spec = tree.flatten((args, keywords) if keywords else args)
+        known = self._steps.get((spec, statics, *map(leaf_key, raw)))
+        if known is not None:
+            return known, raw, False
         paths = self.parameters.describe(args, keywords)
         leaves, arguments = [], []
         for value, path in zip(raw, paths, strict=True):
@@ -188,7 +196,7 @@ class Jitted:
             leaf = as_leaf(value, label)
             leaves.append(leaf)
             arguments.append(argument(leaf, path))
-        key = (spec, statics, *(a.key for a in arguments))
+        key = (spec, statics, *map(leaf_key, leaves))
         step = self._steps.get(key)
         if step is not None:
             return step, leaves, False

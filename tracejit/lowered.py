@@ -53,6 +53,9 @@ class Lowered:
         self.path: CallPath | None = None
         self._fixed: dict[int, Any] = {}
         self.positions = [i for i, a in enumerate(staged.arguments) if a.variable is None]
+        self.passed = [staged.arguments[i] for i in self.positions]
+        count = len(self.positions)
+        self.donated = {d for d in self.graph.donated if d is not None and d < count}
         self.single = staged.out_spec.is_leaf()
 
     @property
@@ -98,13 +101,12 @@ class Lowered:
         """
         from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
 
-        donated = {d for d in self.graph.donated if d is not None}
-        specs: list[ArrayArg | ScalarArg] = []
-        for position, node in enumerate(self.graph.inputs[: len(self.positions)]):
-            if self.staged.arguments[self.positions[position]].number:
-                specs.append(ScalarArg(node.dtype))
-            else:
-                specs.append(ArrayArg(node.shape, node.dtype, position in donated))
+        specs: list[ArrayArg | ScalarArg] = [
+            ScalarArg(a.type.dtype)
+            if a.number
+            else ArrayArg(a.type.shape, a.type.dtype, position in self.donated)
+            for position, a in enumerate(self.passed)
+        ]
         buffers, refreshed = _captured_buffers(self.staged)
         native = self.program.bind(specs, buffers, slow)
         call = _refreshing(native, refreshed) if refreshed else native
