@@ -134,8 +134,8 @@ def test_inputs_that_broadcast_memory() -> None:
 
 
 # Real Numba: about half a second for each kernel.
-COMPILED = ("exp", "floor_divide", "select", "reduce_max", "dot_general", "pad", "concatenate",
-            "gather_rows", "scatter_add_rows", "random_bits", "reverse", "iota")  # fmt: skip
+COMPILED = ("exp", "floor_divide", "reduce_max", "dot_general", "gather_rows", "scatter_add_rows",
+            "random_bits")  # fmt: skip
 
 
 def test_printed_programs_under_numba() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tests.fuzz.tables import (
     COMPARE,
+    CONSTANTS,
     DTYPE_WEIGHTS,
     FLOAT_BINARY,
     FLOAT_UNARY,
@@ -151,7 +152,7 @@ class Generator:
 
     def constant(self, type: TensorType) -> Node:
         if is_float(type.dtype):
-            return self.builder.full(self.pick([0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -0.0, 1e-3]), type)
+            return self.builder.full(self.pick(CONSTANTS), type)
         if type.dtype == BOOL:
             return self.builder.full(self.chance(0.5), type)
         return self.builder.full(self.pick([0, 1, 2, 5]), type)
@@ -178,7 +179,7 @@ class Generator:
             return None
         names = FLOAT_BINARY if is_float(a.dtype) else INTEGER_BINARY
         op = self.pick(("and", "or", "xor") if a.dtype == BOOL else names)
-        b = self.constant(a.type) if self.chance(0.2) else self.fit(a.type)
+        b = self.constant(a.type) if self.chance(0.3) else self.fit(a.type)
         return self.emit(op, a, b) if self.chance(0.5) else self.emit(op, b, a)
 
     def step_power(self) -> Node | None:

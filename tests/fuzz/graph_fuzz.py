@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tests.fuzz.backends import BACKENDS, takes
 from tests.fuzz.check import Mismatch, compare, shrink
 from tests.fuzz.generate import random_graph
 
 
-def faults(seeds: Sequence[int], backends: Sequence[str]) -> Iterator[Mismatch]:
+def faults(seeds: Iterable[int], backends: Sequence[str]) -> Iterator[Mismatch]:
     """The shrunk faults of these seeds, as they are found."""
     for seed in seeds:
         graph = random_graph(seed)

@@ -33,3 +33,5 @@ INEXACT = frozenset(
     {"exp", "expm1", "log", "log1p", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "pow"}
     | {"reduce_sum", "reduce_prod", "dot_general", "scatter_add_rows"}
 )
+# Mostly those that rewrite rules look for.
+CONSTANTS = (0.0, 0.0, 1.0, 1.0, -0.0, -1.0, 2.0, 0.5, 3.0, 1e-3)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.fuzz import inputs
 from tests.fuzz.backends import BACKENDS, replay, takes
 from tests.fuzz.check import compare, references, shrink
 from tests.fuzz.differences import wrong_gradient
@@ -78,7 +79,8 @@ def test_a_planted_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
     x = Var("x")
     wrong = Rule("x * 0 => 0", x * 0, lambda m: ops.zeros_like(m.root))
     monkeypatch.setitem(rules.BY_OP, "mul", (wrong, *rules.BY_OP["mul"]))
-    seeds = [seed for seed in range(1500) if multiplies_by_zero(random_graph(seed))]
+    monkeypatch.setattr(inputs, "SPECIAL_SHARE", 1.0)
+    seeds = (seed for seed in range(6000) if multiplies_by_zero(random_graph(seed)))
     fault = next(faults(seeds, ["passes"]))
     assert "mul" in str(fault.graph) and "output 0" in fault.message
     assert len(fault.graph.nodes()) <= 5, "shrunk to the product and little else"
@@ -115,7 +117,8 @@ def forgets_the_end(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
     """A backend that forgets the last element of each exponential with more than 16 of them."""
 
     def forget(x: Array) -> Array:
-        y = np.exp(x).astype(x.dtype)
+        with np.errstate(all="ignore"):
+            y = np.exp(x).astype(x.dtype)
         if y.size > 16:
             y.reshape(-1)[-1] = 0.25
         return y
