@@ -125,14 +125,24 @@ ERF_SPLIT, ERF_SPLIT_64 = 0.92, 1.0
 
 FITS = (
     Fit(
+        "EXP_F32",
+        expm1_tail,
+        lambda r: r**2 / mp.exp(r),
+        -HALF_LN2,
+        HALF_LN2,
+        5,
+        True,
+        comment="(e**r - 1 - r) / r**2, for e**r",
+    ),
+    Fit(
         "EXPM1_F32",
         expm1_tail,
         lambda r: r**2 / abs(mp.expm1(r)),
         -HALF_LN2,
         HALF_LN2,
-        5,
+        6,
         True,
-        comment="(e**r - 1 - r) / r**2",
+        comment="(e**r - 1 - r) / r**2, for e**r - 1",
     ),
     Fit(
         "EXPM1_F64",
