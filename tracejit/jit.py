@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import threading
 import time
@@ -65,6 +66,10 @@ class Jitted:
         target: str,
     ) -> None:
         functools.update_wrapper(self, f)
+        if target == "cpu":
+            # Whoever decorates will call: the compiler is loaded here, not in the first call.
+            importlib.import_module("tracejit.codegen.stages")
+            importlib.import_module("tracejit.codegen.compile")
         if target not in TARGETS:
             raise ValueError(
                 f"jit: target {target!r} is not there; targets: {', '.join(map(repr, TARGETS))}"
