@@ -45,7 +45,7 @@ def by_trees(digits, batches):
 
 
 def variables_step(digits, state):
-    """The same step on Variables that a closure captures: all updated in place, the loss returned."""
+    """The same step on Variables that a closure captures: updated in place, the loss returned."""
     params = tj.tree.leaves(state["params"])
     moments = list(zip(params, tj.tree.leaves(state["m"]), tj.tree.leaves(state["v"]), strict=True))
 
