@@ -125,7 +125,7 @@ class _Rows:
         if not folds:
             return self._serial(block)
         loops = tuple(nest.loop(axis) for axis in nest.reduced)
-        loc = str(folds[0].loc) if folds[0].loc is not None else None
+        loc = folds[0].loc.short if folds[0].loc is not None else None
         after = nest.block()
         after.append(Fold(loops, tuple(block), tuple(accs), loc))
         for node, acc in zip(folds, accs, strict=True):
@@ -142,7 +142,7 @@ class _Rows:
         nest, operand = self.nest, node.inputs[0]
         for source in self.sources[node]:
             self._ensure(source, s)
-        nest.loc = str(node.loc) if node.loc is not None else None
+        nest.loc = node.loc.short if node.loc is not None else None
         value = nest.read(operand, nest.operand_at[node])
         op, dtype = FOLD_OPS[node.op], node.dtype
         if dtype == BOOL:

@@ -7,6 +7,7 @@ common subexpressions never exist twice. Nodes compare by identity and are never
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ class Loc:
 
     def __str__(self) -> str:
         return f"{'grad of ' if self.grad else ''}{self.file}:{self.line}"
+
+    @property
+    def short(self) -> str:
+        """Without the folders: what dumps show, the same on every machine."""
+        return str(Loc(os.path.basename(self.file), self.line, self.grad))
 
     def backward(self) -> Loc:
         return Loc(self.file, self.line, True)

@@ -18,7 +18,6 @@ lines (base names of the files) included.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -138,9 +137,7 @@ def print_node(node: Node, names: dict[Node, str]) -> str:
 
 
 def _source(loc: Loc | None) -> str:
-    if loc is None:
-        return "no source"
-    return str(Loc(os.path.basename(loc.file), loc.line, loc.grad))
+    return "no source" if loc is None else loc.short
 
 
 def _literal(value: Attr) -> str:
