@@ -9,6 +9,10 @@ import tempfile
 import hypothesis
 import pytest
 
+from tests.golden import golden, pytest_addoption
+
+__all__ = ["golden", "pytest_addoption"]
+
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 

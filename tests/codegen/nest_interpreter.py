@@ -1,8 +1,8 @@
 """The meaning of a loop nest, one statement at a time: the oracle of lowering and scheduling.
 
 Parallel iterations run in a drawn order, since no schedule promises one. Along the way it checks
-what a kernel must keep: every index inside its buffer, inputs only read, every output written, names
-known where they are used. Tiles and lanes are ignored: they may not change what is computed.
+what a kernel must keep: every index inside its buffer, inputs only read, every output written,
+names known where they are used. Tiles and lanes are ignored: they may not change what is computed.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ class _Machine:
                 self.memory[buffer.name] = np.empty(buffer.size, buffer.dtype)
         self.roles = {b.name: b.role for b in kernel.buffers}
         # Which elements hold something: all of an input, none of the rest.
-        self.written = {
-            b.name: np.full(b.size, b.role in ("in", "inout")) for b in kernel.buffers
-        }
+        self.written = {b.name: np.full(b.size, b.role in ("in", "inout")) for b in kernel.buffers}
 
     def run(self) -> None:
         self._block(self.kernel.body, {}, {})

@@ -19,8 +19,8 @@ from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.plan import Launch, Plan, lower_all, plan
-from tracejit.codegen.stages import Stages
 from tracejit.codegen.runtime import toolchain
+from tracejit.codegen.stages import Stages
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph
 
@@ -62,9 +62,12 @@ class Runner:
     def run(
         self, plan: Plan, arrays: Sequence[Array], threads: int = 1, seed: int = 0
     ) -> list[Array]:
-        """Outputs of one call on copies of `arrays`. Asserts that nothing beside them is written."""
+        """Outputs of one call on copies of `arrays`; asserts that nothing else is written."""
         graph = plan.graph
-        inputs = [_Guarded(a.size, node.dtype, shift=1) for a, node in zip(arrays, graph.inputs)]
+        inputs = [
+            _Guarded(a.size, node.dtype, shift=1)
+            for a, node in zip(arrays, graph.inputs, strict=True)
+        ]
         for buffer, array in zip(inputs, arrays, strict=True):
             buffer.array[:] = np.ascontiguousarray(array).reshape(-1)
         before = [buffer.array.copy() for buffer in inputs]

@@ -203,7 +203,8 @@ def movements(draw: st.DrawFn) -> Node:
     if op == "slice":
         start = tuple(draw(st.integers(0, n)) for n in x.shape)
         stop = tuple(draw(st.integers(a, n)) for a, n in zip(start, x.shape, strict=True))
-        return _emit(x, op, start=start, stop=stop, step=tuple(draw(st.integers(1, 3)) for _ in dims))
+        step = tuple(draw(st.integers(1, 3)) for _ in dims)
+        return _emit(x, op, start=start, stop=stop, step=step)
     if op == "broadcast":
         ndim = x.ndim + draw(st.integers(0, 2))
         axes = tuple(sorted(draw(st.permutations(range(ndim)))[: x.ndim]))

@@ -321,7 +321,7 @@ def check(fused: Fused) -> None:
         inside: set[Node] = set()
         for node in group.at:
             for operand in node.inputs:
-                assert available(operand, known | inside), f"{node} reads {operand} before it is known"
+                assert available(operand, known | inside), f"{node} reads {operand} too early"
             inside.add(node)
         known |= set(group.outputs)
 

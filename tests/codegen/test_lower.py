@@ -266,7 +266,8 @@ def test_reduced_axes_that_lie_together_become_one() -> None:
           %0: f32[3] = reduce_sum %x axes=(1,2)
           return %0
     """)
-    assert [str(loop) for loop in loops_of(coalesce(kernel).body)] == ["parallel i0 in 3", "r1 in 20"]
+    loops = [str(loop) for loop in loops_of(coalesce(kernel).body)]
+    assert loops == ["parallel i0 in 3", "r1 in 20"]
 
 
 def test_what_does_not_vary_is_computed_before_the_loops() -> None:

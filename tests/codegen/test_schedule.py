@@ -1,4 +1,4 @@
-"""Schedules: every iteration once, vectors along one axis, and the tiles that a machine calls for."""
+"""Schedules: every iteration once, vectors along one axis, the tiles that a machine calls for."""
 
 from __future__ import annotations
 
@@ -165,16 +165,15 @@ def test_a_product_fills_the_registers_and_does_not_spill(layout: str, name: str
 
 
 def test_tiles_of_a_large_product() -> None:
-    assert loops(matmul("NN", 96, 96, 96), MACHINES["256x16"]) == [
-        "parallel i1 in 96 tiles 6x16 lanes 8",
+    *outer, last = loops(matmul("NN", 96, 96, 96), MACHINES["256x16"])
+    assert sorted(outer) == ["parallel i0 in 96 tiles 16x6", "parallel i1 in 96 tiles 6x16 lanes 8"]
+    assert last == "r0 in 96"
+    *outer, last = loops(matmul("NN", 96, 96, 96), MACHINES["512x32"])
+    assert sorted(outer) == [
         "parallel i0 in 96 tiles 16x6",
-        "r0 in 96",
-    ]
-    assert loops(matmul("NN", 96, 96, 96), MACHINES["512x32"]) == [
         "parallel i1 in 96 tiles 1x64 + 1x32 lanes 16",
-        "parallel i0 in 96 tiles 16x6",
-        "r0 in 96",
     ]
+    assert last == "r0 in 96"
 
 
 def test_a_product_of_transposed_rows_is_summed_in_vectors_along_them() -> None:
@@ -212,7 +211,8 @@ def test_a_transposed_copy_has_vectors_along_one_side() -> None:
       %1: f32[40,30] = neg %0
       return %1
     """
-    assert sum(n.lanes > 1 for n in loops_of(schedule(kernel_of(text), MACHINES["256x16"]).body)) == 1
+    scheduled = schedule(kernel_of(text), MACHINES["256x16"])
+    assert sum(loop.lanes > 1 for loop in loops_of(scheduled.body)) == 1
 
 
 def test_every_statement_of_the_loop_ir_is_met_by_random_kernels() -> None:

@@ -1,0 +1,129 @@
+"""An independent reading of a plan: what each kernel touches, and what must hold of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from tracejit.codegen.lower import Lowered
+from tracejit.codegen.plan import Launch, Plan, Slot
+from tracejit.ir.graph import Node
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A stretch of memory that a kernel reads or writes: bytes of one place."""
+
+    place: str
+    start: int
+    stop: int
+    reads: bool
+    writes: bool
+
+    def meets(self, other: Touch) -> bool:
+        return self.place == other.place and self.start < other.stop and other.start < self.stop
+
+
+def touches(launch: Launch) -> list[Touch]:
+    found = []
+    buffers = [b for b in launch.kernel.buffers if b.role != "scratch"]
+    for slot, buffer in zip(launch.slots, buffers, strict=True):
+        place, start = _place(slot)
+        stop = start + max(buffer.size * buffer.dtype.itemsize, 1)
+        found.append(Touch(place, start, stop, buffer.role != "out", buffer.role != "in"))
+    return found
+
+
+def _place(slot: Slot) -> tuple[str, int]:
+    return ("arena", slot.at) if slot.place == "arena" else (str(slot), 0)
+
+
+def conflicts(first: Launch, second: Launch) -> bool:
+    """Whether the order of two kernels matters."""
+    pairs = ((a, b) for a in touches(first) for b in touches(second))
+    return any(a.meets(b) and (a.writes or b.writes) for a, b in pairs)
+
+
+def check(plan: Plan) -> None:
+    _check_barriers(plan)
+    _check_arena(plan)
+    _check_slots(plan)
+
+
+def _check_barriers(plan: Plan) -> None:
+    """Two kernels whose order matters run on one thread or have a barrier between them."""
+    waves = [launch.wave for launch in plan.launches]
+    assert waves == sorted(waves), "waves in order"
+    for first, second in combinations(plan.launches, 2):
+        if plan.parallel and first.wave == second.wave and not (first.alone and second.alone):
+            message = f"no barrier between {first.kernel.name} and {second.kernel.name}:\n{plan}"
+            assert not conflicts(first, second), message
+    assert plan.barriers == (len(set(waves)) - 1 if plan.parallel and waves else 0)
+
+
+def _check_arena(plan: Plan) -> None:
+    for launch in plan.launches:
+        for touch in touches(launch):
+            if touch.place == "arena":
+                assert touch.start % 64 == 0 and touch.stop <= plan.arena_bytes, str(plan)
+
+
+def _check_slots(plan: Plan) -> None:
+    """Inputs are written only where an output takes them over; each fresh output once or more."""
+    donated = {d for d in plan.graph.donated if d is not None}
+    written = set()
+    for launch in plan.launches:
+        for slot, buffer in zip(launch.slots, launch.kernel.buffers, strict=False):
+            if buffer.role != "in":
+                written.add(slot)
+    assert {s.at for s in written if s.place == "input"} <= donated
+    assert {s.at for s in written if s.place == "output"} == set(range(len(plan.fresh)))
+
+
+def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
+    """Runs the plan on names instead of numbers: each kernel must find the values that it wants."""
+    nodes = {low.kernel.name: low.nodes for low in lowered}
+    memory: dict[Touch, Node] = {}
+
+    def holds(touch: Touch) -> Node | None:
+        return next((n for t, n in memory.items() if t == touch), None)
+
+    def put(touch: Touch, node: Node) -> None:
+        for other in [t for t in memory if t.meets(touch)]:
+            del memory[other]
+        memory[touch] = node
+
+    for position, node in enumerate(plan.graph.inputs):
+        put(_whole(Slot("input", position), node), node)
+    for launch in plan.launches:
+        spots = [_span(touch) for touch in touches(launch)]
+        wanted = nodes.get(launch.plain.name)
+        if wanted is None:  # a copy, made by the plan: from the first buffer to the second
+            source = holds(spots[0])
+            assert source is not None, f"{launch.kernel.name} copies nothing:\n{plan}"
+            wanted = (source, source)
+        for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
+            if touch.reads:
+                message = f"{launch.kernel.name} does not find {node}:\n{plan}"
+                assert holds(spot) is node, message
+        for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
+            if touch.writes:
+                put(spot, node)
+    for position, node in enumerate(plan.graph.outputs):
+        donor = plan.graph.donated[position]
+        home = Slot("input", donor) if donor is not None else _fresh(plan, position)
+        assert holds(_whole(home, node)) is node, f"output {position} is not in {home}:\n{plan}"
+
+
+def _fresh(plan: Plan, position: int) -> Slot:
+    return Slot("output", plan.fresh.index(position))
+
+
+def _span(touch: Touch) -> Touch:
+    return replace(touch, reads=False, writes=False)
+
+
+def _whole(slot: Slot, node: Node) -> Touch:
+    place, start = _place(slot)
+    return Touch(place, start, start + max(node.type.nbytes, 1), False, False)

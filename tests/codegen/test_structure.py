@@ -1,0 +1,118 @@
+"""What the compiler makes of whole training steps: counted, so the same on every machine.
+
+A change that moves one of these figures changes the table, and says why in its commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from tests.codegen.plan_checks import check as check_plan
+from tests.codegen.running import USUAL, Runner, fault_in
+from tests.codegen.steps import AVX2, AVX512, STEPS, staged
+from tests.codegen.test_fusion import check as check_groups
+from tests.codegen.test_plan import without_donation
+from tracejit.codegen.artifact import artifact_of
+from tracejit.codegen.cost import Cost
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.runtime.team import num_threads, set_num_threads
+from tracejit.codegen.stages import Stages
+
+
+@dataclass(frozen=True)
+class Row:
+    """bytes: read and written by all kernels, once each. codes: kernels that differ."""
+
+    kinds: str
+    codes: int
+    barriers: int
+    arena_bytes: int
+    bytes: int
+    flops: int
+
+
+# The letters are the kinds of the kernels in the order in which they run: map, row, contraction.
+TABLE = {
+    "digits": Row("mmmmmcccrrrccccrcr", 18, 7, 480_320, 3_093_056, 17_982_981),
+    "predict": Row("mmccc", 5, 3, 262_144, 812_072, 6_505_088),
+    "mlp_small": Row("mmmccrrrcccr", 12, 5, 63_808, 505_524, 1_429_056),
+    "mlp": Row("mmmmmcccrccrrccrcr", 17, 7, 4_116_544, 32_558_908, 419_352_448),
+}
+
+
+def row_of(stages: Stages) -> Row:
+    cost = cost_of(stages)
+    kinds = "".join(launch.kernel.kind[0] for launch in stages.plan.launches)
+    return Row(kinds, len(stages.kernels), cost.barriers, cost.arena_bytes, cost.bytes, cost.flops)
+
+
+def cost_of(stages: Stages) -> Cost:
+    return artifact_of(stages.plan, stages.symbols, stages.program).cost
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_structure(name: str) -> None:
+    assert row_of(staged(name)) == TABLE[name]
+
+
+@pytest.mark.parametrize("machine", [AVX2, AVX512], ids=["avx2", "avx512"])
+@pytest.mark.parametrize("name", STEPS)
+def test_groups_and_plans_hold_together(name: str, machine: Machine) -> None:
+    stages = staged(name, machine)
+    check_groups(stages.fused)
+    check_plan(stages.plan)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_all_state_is_updated_in_place(name: str) -> None:
+    """No donated output is computed elsewhere and copied back."""
+    copies = [u.kernel.name for u in staged(name).plan.launches if u.kernel.name.endswith("copy")]
+    assert not copies
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_product_is_a_contraction_of_its_own_and_updates_are_done_in_it(name: str) -> None:
+    stages = staged(name)
+    products = [n for n in stages.optimized.nodes() if n.op == "dot_general"]
+    contractions = [g for g in stages.fused.groups if g.kind == "contraction"]
+    assert len(contractions) == len(products)
+    graph = stages.fused.graph
+    for node, donor in zip(graph.outputs, graph.donated, strict=True):
+        if donor is not None and node.ndim == 2:
+            (home,) = [g for g in stages.fused.groups if node in g.outputs]
+            assert home.kind == "contraction", f"{node} is updated in a kernel of its own"
+
+
+def test_the_number_of_threads_changes_nothing_that_is_compiled() -> None:
+    before = num_threads()
+    texts = set()
+    try:
+        for count in (1, 2, 7):
+            set_num_threads(count)
+            texts.add(Stages(staged("mlp_small").graph, AVX2).dump("program"))
+    finally:
+        set_num_threads(before)
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("name", ["digits", "mlp_small"])
+def test_steps_mean_what_the_graph_means(name: str) -> None:
+    """For any number of threads, and with every weight updated where it lies."""
+    graph = staged(name).graph
+    plan = Stages(graph, USUAL).plan
+    runner = Runner([plan])
+    rng = np.random.default_rng(0)
+    arrays = []
+    for node in graph.inputs:
+        if node.dtype.kind == "i":
+            arrays.append(rng.integers(0, 10, node.shape).astype(node.dtype))
+        elif node.ndim == 0:
+            arrays.append(np.asarray(3, node.dtype))
+        else:
+            arrays.append(np.asarray(np.abs(rng.normal(size=node.shape)) * 0.1).astype(node.dtype))
+    for threads in (1, 3):
+        got = runner.run(plan, arrays, threads, threads)
+        assert fault_in(without_donation(graph), arrays, got) is None
