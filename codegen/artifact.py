@@ -61,7 +61,7 @@ def load_artifact(key: str) -> Artifact | None:
         fields = json.loads(entry.payload)
         cost = Cost(**fields.pop("cost"))
         return Artifact(tuple(fields.pop("symbols")), cost=cost, **fields)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
