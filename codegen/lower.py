@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tracejit.codegen.nest import (
+    Acc,
     Arg,
     Buffer,
     Const,
+    Fold,
     For,
     IndexValue,
     Kernel,
@@ -31,7 +33,7 @@ from tracejit.ir.affine import (
 )
 from tracejit.ir.fusion import VIRTUAL, Group
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BOOL, I32, I64, U32, U64, DType, is_integer
+from tracejit.ir.types import BF16, BOOL, F16, F32, I32, I64, U32, U64, DType, is_integer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +49,6 @@ def lower(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
 
     stored: every node that lies in memory as a whole: inputs and the outputs of all groups.
     """
-    from tracejit.codegen.lower_contraction import lower_contraction
     from tracejit.codegen.lower_row import lower_row
 
     root = next(iter(group.at))
@@ -60,7 +61,7 @@ def lower(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
         case "row":
             body = lower_row(nest)
         case "contraction":
-            body = lower_contraction(nest)
+            body = _lower_contraction(nest)
         case "assemble":
             body = _lower_concatenate(nest)
         case _:
@@ -249,6 +250,61 @@ def _lower_map(nest: Nest) -> list[Stmt]:
     for node in nest.group.outputs:
         nest.store(node, nest.values[node])
     return nest.parallel(block)
+
+
+def _lower_contraction(nest: Nest) -> list[Stmt]:
+    dot = next(n for n in nest.at if n.op == "dot_general")
+    nest.loc = _loc(dot)
+    inner = nest.block()
+    wide = F32 if dot.dtype in (F16, BF16) else dot.dtype
+    args = []
+    for operand, index in zip(dot.inputs, _operand_indices(nest, dot), strict=True):
+        arg = nest.read(operand, index)
+        args.append(arg if wide == dot.dtype else nest.let(wide, "cast", arg))
+    if dot.dtype == BOOL:
+        acc = Acc(nest.name(), BOOL, "or", (nest.let(BOOL, "and", *args),))
+    else:
+        acc = Acc(nest.name(), wide, "fma", tuple(args))
+    loops = tuple(nest.loop(axis) for axis in nest.reduced)
+    outer = nest.block()
+    outer.append(Fold(loops, tuple(inner), (acc,), _loc(dot)))
+    nest.values[dot] = acc.name if wide == dot.dtype else nest.let(dot.dtype, "cast", acc.name)
+    for node in nest.at:
+        if node is not dot:
+            nest.values[node] = nest.compute(node)
+    for node in nest.group.outputs:
+        nest.store(node, nest.values[node])
+    return nest.parallel(outer)
+
+
+def _operand_indices(nest: Nest, dot: Node) -> tuple[Index, Index]:
+    """Where both operands of a dot_general are read: batch and free from the output, then k."""
+    out = nest.at[dot]
+    contract, batch = _pairs(dot, "contract"), _pairs(dot, "batch")
+    shared = len(batch[0])
+    lhs, rhs = dot.inputs
+    free = [lhs.ndim - shared - len(contract[0]), rhs.ndim - shared - len(contract[1])]
+    starts = [shared, shared + free[0]]
+    found: list[Index] = []
+    for side, operand in enumerate((lhs, rhs)):
+        where: dict[int, Affine] = dict(zip(batch[side], out[:shared], strict=True))
+        ks = [axis_index(r) for r in nest.reduced]
+        where |= dict(zip(contract[side], ks, strict=True))
+        rest = iter(out[starts[side] : starts[side] + free[side]])
+        for d in range(operand.ndim):
+            if d not in where:
+                where[d] = next(rest)
+        found.append(tuple(where[d] for d in range(operand.ndim)))
+    return found[0], found[1]
+
+
+def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    value = dot.attrs[attr]
+    assert isinstance(value, tuple)
+    lhs, rhs = (
+        tuple(i for i in side if isinstance(i, int)) for side in value if isinstance(side, tuple)
+    )
+    return lhs, rhs
 
 
 def _side_nest(nest: Nest, shape: tuple[int, ...], prefix: str) -> tuple[list[Loop], Index]:
