@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tracejit.codegen.nest import (
-    Acc,
     Arg,
     Buffer,
     Const,
-    Fold,
     For,
     IndexValue,
     Kernel,
@@ -20,6 +18,7 @@ from tracejit.codegen.nest import (
     Offset,
     Stmt,
     Store,
+    Value,
 )
 from tracejit.ir.affine import (
     MOVEMENT,
@@ -33,7 +32,7 @@ from tracejit.ir.affine import (
 )
 from tracejit.ir.fusion import VIRTUAL, Group
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BF16, BOOL, F16, F32, I32, I64, U32, U64, DType, is_integer
+from tracejit.ir.types import BOOL, I32, I64, U32, U64, DType, is_integer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,29 +43,24 @@ class Lowered:
     nodes: tuple[Node, ...]
 
 
-def lower(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
-    """The kernels of a group, one but for `pad`, whose fill and copy must not overlap.
+def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
+    """The kernel of a group.
 
     stored: every node that lies in memory as a whole: inputs and the outputs of all groups.
     """
+    from tracejit.codegen.lower_contraction import lower_contraction
     from tracejit.codegen.lower_row import lower_row
 
-    root = next(iter(group.at))
-    if root.op == "pad":
-        return _lower_pad(group, stored, name)
+    kinds = {
+        "map": _lower_map,
+        "row": lower_row,
+        "contraction": lower_contraction,
+        "border": _lower_border,
+        "assemble": _lower_concatenate,
+        "scatter": _lower_scatter,
+    }
     nest = Nest(group, stored)
-    match group.kind:
-        case "map":
-            body = _lower_map(nest)
-        case "row":
-            body = lower_row(nest)
-        case "contraction":
-            body = _lower_contraction(nest)
-        case "assemble":
-            body = _lower_concatenate(nest)
-        case _:
-            body = _lower_scatter(nest)
-    return [nest.finished(name, body)]
+    return nest.finished(name, kinds[group.kind](nest))
 
 
 class Nest:
@@ -141,7 +135,8 @@ class Nest:
 
     def store(self, node: Node, value: Arg) -> None:
         index = Offset(linear(self.at[node], node.shape))
-        self.body.append(Store(self.buffer(node, "out"), index, value, _loc(node)))
+        role = "part" if node.op == "pad" else "out"
+        self.body.append(Store(self.buffer(node, role), index, value, _loc(node)))
 
     def read(self, node: Node, index: Index) -> Arg:
         """The value of `node` at `index`: of a member, from a buffer, or by an index map."""
@@ -193,6 +188,8 @@ class Nest:
             return self.read(node, index)
         if node.op == "contiguous":
             return self.read(node.inputs[0], index)
+        if node.op == "pad":
+            return self.read(node.inputs[0], self.operand_at[node])
         args = [self.read(operand, index) for operand in node.inputs]
         return self.let(node.dtype, node.op, *args)
 
@@ -252,61 +249,6 @@ def _lower_map(nest: Nest) -> list[Stmt]:
     return nest.parallel(block)
 
 
-def _lower_contraction(nest: Nest) -> list[Stmt]:
-    dot = next(n for n in nest.at if n.op == "dot_general")
-    nest.loc = _loc(dot)
-    inner = nest.block()
-    wide = F32 if dot.dtype in (F16, BF16) else dot.dtype
-    args = []
-    for operand, index in zip(dot.inputs, _operand_indices(nest, dot), strict=True):
-        arg = nest.read(operand, index)
-        args.append(arg if wide == dot.dtype else nest.let(wide, "cast", arg))
-    if dot.dtype == BOOL:
-        acc = Acc(nest.name(), BOOL, "or", (nest.let(BOOL, "and", *args),))
-    else:
-        acc = Acc(nest.name(), wide, "fma", tuple(args))
-    loops = tuple(nest.loop(axis) for axis in nest.reduced)
-    outer = nest.block()
-    outer.append(Fold(loops, tuple(inner), (acc,), _loc(dot)))
-    nest.values[dot] = acc.name if wide == dot.dtype else nest.let(dot.dtype, "cast", acc.name)
-    for node in nest.at:
-        if node is not dot:
-            nest.values[node] = nest.compute(node)
-    for node in nest.group.outputs:
-        nest.store(node, nest.values[node])
-    return nest.parallel(outer)
-
-
-def _operand_indices(nest: Nest, dot: Node) -> tuple[Index, Index]:
-    """Where both operands of a dot_general are read: batch and free from the output, then k."""
-    out = nest.at[dot]
-    contract, batch = _pairs(dot, "contract"), _pairs(dot, "batch")
-    shared = len(batch[0])
-    lhs, rhs = dot.inputs
-    free = [lhs.ndim - shared - len(contract[0]), rhs.ndim - shared - len(contract[1])]
-    starts = [shared, shared + free[0]]
-    found: list[Index] = []
-    for side, operand in enumerate((lhs, rhs)):
-        where: dict[int, Affine] = dict(zip(batch[side], out[:shared], strict=True))
-        ks = [axis_index(r) for r in nest.reduced]
-        where |= dict(zip(contract[side], ks, strict=True))
-        rest = iter(out[starts[side] : starts[side] + free[side]])
-        for d in range(operand.ndim):
-            if d not in where:
-                where[d] = next(rest)
-        found.append(tuple(where[d] for d in range(operand.ndim)))
-    return found[0], found[1]
-
-
-def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    value = dot.attrs[attr]
-    assert isinstance(value, tuple)
-    lhs, rhs = (
-        tuple(i for i in side if isinstance(i, int)) for side in value if isinstance(side, tuple)
-    )
-    return lhs, rhs
-
-
 def _side_nest(nest: Nest, shape: tuple[int, ...], prefix: str) -> tuple[list[Loop], Index]:
     """Fresh parallel loops over `shape` and the index they form."""
     names = [f"{prefix}{d}" for d in range(len(shape))]
@@ -341,28 +283,43 @@ def _lower_concatenate(nest: Nest) -> list[Stmt]:
     return nests
 
 
-def _lower_pad(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
-    """Fills the whole output with the pad value, then stores the operand inside it."""
-    (node,) = group.at
-    operand = node.inputs[0]
+def _lower_border(nest: Nest) -> list[Stmt]:
+    """Stores the pad value before, after and, where there are gaps, between the elements.
+
+    Without gaps the border is two slabs for each dimension; those of later dimensions leave out
+    what earlier ones covered.
+    """
+    (node,) = nest.at
+    nest.loc = _loc(node)
     value = node.attrs["value"]
     assert isinstance(value, bool | int | float)
-    fill = Nest(group, stored)
-    fill.loc = _loc(node)
-    fill.block()
-    fill.store(node, Const(value, node.dtype))
-    kernels = [fill.finished(name, fill.parallel(fill.body))]
-    copy = Nest(group, stored)
-    copy.loc = _loc(node)
-    loops, index = _side_nest(copy, operand.shape, "p")
-    block = copy.block()
-    low, interior = node.ints("low"), node.ints("interior")
-    there = tuple(i * (g + 1) + b for i, b, g in zip(index, low, interior, strict=True))
-    read = copy.read(operand, index)
+    low, gaps, size = node.ints("low"), node.ints("interior"), node.inputs[0].shape
+    if any(gaps):
+        return _filled(nest, node, [0] * node.ndim, node.shape, value, "p")
+    nests: list[Stmt] = []
+    start, shape = [0] * node.ndim, list(node.shape)
+    for d in range(node.ndim):
+        for n, (first, count) in enumerate(
+            ((0, low[d]), (low[d] + size[d], node.shape[d] - low[d] - size[d]))
+        ):
+            if count:
+                slab = [*shape[:d], count, *shape[d + 1 :]]
+                corner = [*start[:d], first, *start[d + 1 :]]
+                nests += _filled(nest, node, corner, slab, value, f"p{d}{'ab'[n]}")
+        start[d], shape[d] = low[d], size[d]
+    return nests
+
+
+def _filled(
+    nest: Nest, node: Node, corner: Sequence[int], shape: Sequence[int], value: Value, prefix: str
+) -> list[Stmt]:
+    """Loops that store a constant into one box of a node's buffer."""
+    loops, index = _side_nest(nest, tuple(shape), prefix)
+    block = nest.block()
+    there = tuple(i + b for i, b in zip(index, corner, strict=True))
     offset = Offset(linear(there, node.shape))
-    block.append(Store(copy.buffer(node, "inout"), offset, read, copy.loc))
-    kernels.append(copy.finished(f"{name}b", _wrap(loops, block)))
-    return kernels
+    block.append(Store(nest.buffer(node, "part"), offset, Const(value, node.dtype), nest.loc))
+    return _wrap(loops, block)
 
 
 def _lower_scatter(nest: Nest) -> list[Stmt]:

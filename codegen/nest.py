@@ -1,7 +1,7 @@
 """The loop IR: what a fused group computes, as loops over flat buffers. Names no target.
 
     kernel = Kernel(name, kind, buffers, body)
-    buffer = Buffer(name, dtype, size, role)         role: in | out | inout | scratch
+    buffer = Buffer(name, dtype, size, role)         role: in | out | inout | part | scratch
     stmt   = For(loop, body)                         body for each value of the loop's axis
            | Fold(loops, body, accs)                 body, then acc = op(acc, args), over loops;
                                                      afterwards each acc is an ordinary value
@@ -43,7 +43,11 @@ Arg = str | Const
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A flat array of `size` elements; `scratch` belongs to one thread for one kernel."""
+    """A flat array of `size` elements.
+
+    role: read, written as a whole, both, written in `part`, or `scratch`: of one thread, for as
+    long as the kernel runs.
+    """
 
     name: str
     dtype: DType

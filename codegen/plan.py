@@ -98,9 +98,8 @@ def lower_all(fused: Fused) -> list[Lowered]:
     stored = set(fused.graph.inputs)
     for group in fused.groups:
         stored.update(group.outputs)
-    return [
-        kernel for n, group in enumerate(fused.groups) for kernel in lower(group, stored, f"k{n}")
-    ]
+    lowered = (lower(group, stored, f"k{n}") for n, group in enumerate(fused.groups))
+    return [low for low in lowered if low.kernel.body]
 
 
 def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine) -> Plan:
@@ -123,7 +122,7 @@ class _Planner:
 
     def _note(self, k: int, low: Lowered) -> None:
         for node, buffer in zip(low.nodes, low.kernel.buffers, strict=False):
-            if buffer.role != "out":
+            if buffer.role in ("in", "inout"):
                 self.readers.setdefault(node, []).append(k)
             if buffer.role != "in":
                 self.writers.setdefault(node, []).append(k)

@@ -171,15 +171,13 @@ def _cut(extent: int, width: int) -> tuple[Tile, ...]:
     return tuple([*tiles, Tile(1, rest)] if rest else tiles)
 
 
-def _even(extent: int, width: int) -> tuple[Tile, ...]:
-    """Tiles of `width` and of `width - 1`, where these cover the extent; no small tile is left."""
-    count = -(-extent // width)
+def _even(extent: int, most: int) -> tuple[Tile, ...]:
+    """Tiles of one width up to `most` and of one less: no small tile is left over."""
+    count = -(-extent // most)
+    width = -(-extent // max(count, 1))
     short = count * width - extent
-    if width > 1 and short <= count:
-        wide = Tile(count - short, width)
-        tiles = [wide] if wide.count else []
-        return tuple([*tiles, Tile(short, width - 1)] if short else tiles)
-    return _cut(extent, width)
+    tiles = (Tile(count - short, width), Tile(short, width - 1))
+    return tuple(tile for tile in tiles if tile.count)
 
 
 def _chain_folds(body: Sequence[Stmt], points: int) -> tuple[Stmt, ...]:
@@ -302,12 +300,15 @@ def _outer_tile(
     order = [loop for loop in loops if loop.axis not in tiled]
     if row is None:
         return [*order, tiled[column]], body
+    batch = [loop for loop in order if sides[loop.axis].lhs and sides[loop.axis].rhs]
+    rest = [loop for loop in order if loop not in batch]
+    with_row = [loop for loop in rest if (sides[loop.axis].lhs != 0) == (sides[row].lhs != 0)]
+    others = [loop for loop in rest if loop not in with_row]
     # A side that stays in L2 is read again for each block of rows, so that what goes with the
     # result is walked row by row; else each panel of it stays in L1 while all rows go by.
     if _side_bytes(loops, body, column) <= machine.l2 // 2:
-        return [tiled[row], *order, tiled[column]], body
-    order += [tiled[column], tiled[row]]
-    return order, body
+        return [*batch, *with_row, tiled[row], *others, tiled[column]], body
+    return [*batch, *others, tiled[column], *with_row, tiled[row]], body
 
 
 def _side_bytes(loops: Sequence[Loop], body: Sequence[Stmt], column: str) -> int:

@@ -8,7 +8,8 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
     row          reductions over `reduced` axes, with their producers and consumers while the
                  other (parallel) axes agree: a softmax or a loss, forward and backward, is one
     contraction  one dot_general and the elementwise work on its result, done in registers
-    assemble     concatenate, pad: parts stored side by side
+    border       the border of a `pad`, whose inside is stored by whoever computes it
+    assemble     concatenate: parts stored side by side
     scatter      scatter_add_rows
 
 One walk in topological order places every node; groups that meet in a node are merged where no
@@ -37,6 +38,7 @@ from tracejit.ir.types import Shape
 
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
 VIRTUAL = MOVEMENT | {"full", "iota"}
+CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
 
 # Members of one group: beyond this, values of an unrolled body no longer fit the registers of any
 # CPU and compile time grows faster than what another saved pass over memory brings.
@@ -121,6 +123,7 @@ class _Fuser:
         self.position: dict[Node, int] = {}
         self.group_of: dict[Node, Draft] = {}
         self.view_of: dict[Node, Draft] = {}
+        self.borders: list[Draft] = []
         self.rows: dict[tuple[Shape, tuple[int, ...]], list[Draft]] = {}
         self._axes = 0
 
@@ -135,12 +138,14 @@ class _Fuser:
             self._place_reduction(node)
         elif node.prim.elementwise:
             self._place_elementwise(node)
-        elif node.op == "dot_general":
+        elif node.op in CONTRACTIONS:
             self._place_contraction(node)
         elif node.op == "contiguous":
             self._place_contiguous(node)
+        elif node.op == "pad":
+            self._place_pad(node)
         else:
-            kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble", "pad": "assemble"}
+            kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble"}
             self._start(kinds.get(node.op, "map"), node)
 
     def _place_movement(self, node: Node) -> None:
@@ -201,7 +206,7 @@ class _Fuser:
         - it reads a member at another index, or something that needs this group's results;
         - it expands a reduction again that is not over trailing axes, or over few long rows.
         """
-        if len(draft.at) >= MAX_MEMBERS or draft.kind in ("assemble", "scatter"):
+        if len(draft.at) >= MAX_MEMBERS or draft.kind in ("assemble", "scatter", "border"):
             return False
         sources = [self._source(operand, index, draft) for operand in node.inputs]
         if any(source is False for source in sources):
@@ -297,12 +302,28 @@ class _Fuser:
         else:
             self._start("map", node)
 
+    def _place_pad(self, node: Node) -> None:
+        """Two groups: one fills the border, then whoever computes the operand stores it inside."""
+        operand = node.inputs[0]
+        border = Draft("border", first=self.position[node], last=self.position[node])
+        border.at[node] = self._fresh_index(border, node.shape)
+        self.borders.append(border)
+        where = self._placed(operand)
+        if where is None or not self._fits(node, *where):
+            draft = Draft("map")
+            where = draft, self._fresh_index(draft, operand.shape)
+        draft, index = where
+        low, gaps = node.ints("low"), node.ints("interior")
+        inside = (i * (gap + 1) + b for i, b, gap in zip(index, low, gaps, strict=True))
+        draft.operand_at[node] = index
+        draft.needs(border)
+        self._join(draft, node, tuple(inside))
+        # Nobody else is computed at the places of a padded value.
+        del draft.placed[node], self.view_of[node]
+
     def _place_contraction(self, node: Node) -> None:
         draft = self._start("contraction", node)
-        lhs, contract = node.inputs[0], node.attrs["contract"]
-        assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
-        sizes = tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
-        draft.reduced = tuple(self._fresh_axis(draft, size) for size in sizes)
+        draft.reduced = tuple(self._fresh_axis(draft, size) for size in _summed(node))
 
     # Groups
 
@@ -355,9 +376,11 @@ class _Fuser:
         where = {name: index for name, index in zip(names, at_big, strict=True) if name}
         for node, index in small.placed.items():
             self._see(big, node, tuple(i.substitute(where) for i in index))
-        for node in small.at:
-            big.at[node] = big.placed[node]
+        for node, index in small.at.items():
+            big.at[node] = tuple(i.substitute(where) for i in index)
             self.group_of[node] = big
+        for node, index in small.operand_at.items():
+            big.operand_at[node] = tuple(i.substitute(where) for i in index)
         big.at = dict(sorted(big.at.items(), key=lambda item: self.position[item[0]]))
         big.first, big.last = min(small.first, big.first), max(small.last, big.last)
         for draft in small.deps:
@@ -389,7 +412,7 @@ def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
             source = through_movement(operand, fuser.group_of)
             if fuser.group_of.get(source, home) is not home:
                 stored.add(source)
-    drafts = dict.fromkeys(fuser.group_of.values())
+    drafts = dict.fromkeys([*fuser.borders, *fuser.group_of.values()])
     missing = {draft: len(draft.deps) for draft in drafts}
     ready = [(d.first, n, d) for n, d in enumerate(drafts) if not d.deps]
     heapify(ready)
@@ -409,3 +432,17 @@ def _ordered(fuser: _Fuser, graph: Graph) -> list[Group]:
 def _finished(draft: Draft, outputs: tuple[Node, ...]) -> Group:
     axes = tuple(draft.extents.items())
     return Group(draft.kind, axes, draft.reduced, dict(draft.at), dict(draft.operand_at), outputs)
+
+
+def _summed(node: Node) -> Shape:
+    """Sizes of the axes that a contraction sums over."""
+    lhs, rhs = node.inputs
+    match node.op:
+        case "dot_general":
+            contract = node.attrs["contract"]
+            assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
+            return tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
+        case "conv":
+            return (*rhs.shape[:-3], rhs.shape[-2])
+        case _:
+            return rhs.shape[:-2]

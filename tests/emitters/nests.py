@@ -24,7 +24,7 @@ def run_nests(graph: Graph, arrays: Sequence[Array], *, use_numba: bool = False)
         for node in group.outputs:
             memory[node] = _unwritten(node)
     for n, group in enumerate(fused.groups):
-        for lowered in lower(group, memory.keys(), f"k{n}"):
+        for lowered in [lower(group, memory.keys(), f"k{n}")]:
             operands = [memory[node] for node in lowered.nodes]
             run_kernel(lowered.kernel, operands, use_numba=use_numba)
     return [memory[node] for node in fused.graph.outputs]

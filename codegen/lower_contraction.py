@@ -1,0 +1,100 @@
+"""Lowering of contractions: one sum of products, and what is done with each sum in registers.
+
+A matrix product, a convolution and the gradient of its weights differ only in where they read their
+two operands: at affine functions of the output's index and of the axes summed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracejit.codegen.lower import Nest
+from tracejit.codegen.nest import Acc, Fold, Stmt
+from tracejit.ir.affine import Affine, Index, axis_index
+from tracejit.ir.fusion import CONTRACTIONS
+from tracejit.ir.graph import Node
+from tracejit.ir.types import BF16, BOOL, F16, F32
+
+
+def lower_contraction(nest: Nest) -> list[Stmt]:
+    root = next(n for n in nest.at if n.op in CONTRACTIONS)
+    nest.loc = root.loc.short if root.loc is not None else None
+    inner = nest.block()
+    wide = F32 if root.dtype in (F16, BF16) else root.dtype
+    args = []
+    sums = tuple(axis_index(r) for r in nest.reduced)
+    for operand, index in zip(root.inputs, reads(root, nest.at[root], sums), strict=True):
+        arg = nest.read(operand, index)
+        args.append(arg if wide == root.dtype else nest.let(wide, "cast", arg))
+    if root.dtype == BOOL:
+        acc = Acc(nest.name(), BOOL, "or", (nest.let(BOOL, "and", *args),))
+    else:
+        acc = Acc(nest.name(), wide, "fma", tuple(args))
+    loops = tuple(nest.loop(axis) for axis in nest.reduced)
+    outer = nest.block()
+    outer.append(Fold(loops, tuple(inner), (acc,), nest.loc))
+    nest.values[root] = acc.name if wide == root.dtype else nest.let(root.dtype, "cast", acc.name)
+    for node in nest.at:
+        if node is not root:
+            nest.values[node] = nest.compute(node)
+    for node in nest.group.outputs:
+        nest.store(node, nest.values[node])
+    return nest.parallel(outer)
+
+
+def reads(root: Node, out: Index, sums: Index) -> tuple[Index, Index]:
+    """Where both operands are read for element `out`, at the point `sums` of the summed axes."""
+    match root.op:
+        case "dot_general":
+            return _dot_reads(root, out, sums)
+        case "conv":
+            return _conv_reads(root, out, sums)
+        case _:
+            return _weight_grad_reads(root, out, sums)
+
+
+def _dot_reads(dot: Node, out: Index, sums: Index) -> tuple[Index, Index]:
+    """Batch axes, then a's free axes, then b's, from the output; k from the summed axes."""
+    contract, batch = _pairs(dot, "contract"), _pairs(dot, "batch")
+    shared = len(batch[0])
+    lhs, rhs = dot.inputs
+    free = [lhs.ndim - shared - len(contract[0]), rhs.ndim - shared - len(contract[1])]
+    starts = [shared, shared + free[0]]
+    found: list[Index] = []
+    for side, operand in enumerate((lhs, rhs)):
+        where: dict[int, Affine] = dict(zip(batch[side], out[:shared], strict=True))
+        where |= dict(zip(contract[side], sums, strict=True))
+        rest = iter(out[starts[side] : starts[side] + free[side]])
+        for d in range(operand.ndim):
+            if d not in where:
+                where[d] = next(rest)
+        found.append(tuple(where[d] for d in range(operand.ndim)))
+    return found[0], found[1]
+
+
+def _conv_reads(conv: Node, out: Index, sums: Index) -> tuple[Index, Index]:
+    """x[n, s * stride + k * dilation, g, c] and w[k, g, c, o] for out[n, s, g, o]; sums: k, c."""
+    n, *space, g, o = out
+    *window, c = sums
+    return (n, *_windowed(conv, space, window), g, c), (*window, g, c, o)
+
+
+def _weight_grad_reads(grad: Node, out: Index, sums: Index) -> tuple[Index, Index]:
+    """x[n, s * stride + k * dilation, g, c] and dy[n, s, g, o] for out[k, g, c, o]; sums: n, s."""
+    *window, g, c, o = out
+    n, *space = sums
+    return (n, *_windowed(grad, space, window), g, c), (n, *space, g, o)
+
+
+def _windowed(node: Node, space: Sequence[Affine], window: Sequence[Affine]) -> Index:
+    steps = zip(space, node.ints("strides"), window, node.ints("dilation"), strict=True)
+    return tuple(s * stride + k * dilation for s, stride, k, dilation in steps)
+
+
+def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    value = dot.attrs[attr]
+    assert isinstance(value, tuple)
+    lhs, rhs = (
+        tuple(i for i in side if isinstance(i, int)) for side in value if isinstance(side, tuple)
+    )
+    return lhs, rhs
