@@ -163,3 +163,32 @@ def test_more_threads_than_cpus(run, expected, close):
     close(done.losses(), expected)
     done = run("import training; training.main()", TRACEJIT_NUM_THREADS="1")
     close(done.losses(), expected)
+
+
+@posix
+def test_an_interrupted_compile_is_done_again(run, expected, close):
+    """Wherever in tracing, compiling or linking the interrupt falls."""
+    done = run(
+        """
+import json, os, signal, threading
+from tracejit.codegen import objects
+from training import WIDE, jitted, losses
+interrupted = 0
+for n in range(12):
+    objects._objects.clear()  # so that each is compiled anew
+    step = jitted()
+    try:
+        timer = threading.Timer(0.003 * 1.5**n, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        losses(step, WIDE)
+        timer.join()
+    except KeyboardInterrupt:
+        interrupted += 1
+    found = losses(step, WIDE)
+    assert step.cache_info().entries == 1
+assert interrupted
+print(json.dumps(found))
+""",
+        TRACEJIT_CACHE="0",
+    )
+    close(done.losses(), expected)
