@@ -1,8 +1,7 @@
 """Random graphs over all primitives.
 
-A value is `exact` when every backend must give the same bits: it comes from inputs by operations
-without rounding freedom. Only exact values decide anything (comparisons, roundings, indices, casts
-to integers), so that a last-bit difference never turns into a large one.
+A value is exact when every backend must give the same bits: it comes from inputs by operations
+without rounding freedom. Only exact values decide anything (a comparison, an index, a rounding).
 """
 
 from __future__ import annotations
