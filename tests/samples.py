@@ -266,6 +266,50 @@ def _dot_general(rng: Rng, dtype: DType) -> Iterator[Example]:
         yield (draw(rng, dtype, a), draw(rng, dtype, b)), {"contract": contract, "batch": batch}
 
 
+# (x, w, strides, dilation): x: [N, *S, G, C], w: [*K, G, C, O]
+CONVOLUTIONS: tuple[tuple[Shape, Shape, Shape, Shape], ...] = (
+    ((1, 1, 1, 1), (1, 1, 1, 1), (1,), (1,)),
+    ((2, 7, 1, 3), (3, 1, 3, 5), (2,), (1,)),
+    ((1, 8, 2, 2), (2, 2, 2, 3), (3,), (3,)),
+    ((2, 5, 4, 1, 2), (3, 2, 1, 2, 3), (1, 1), (1, 1)),
+    ((1, 7, 6, 2, 1), (2, 3, 2, 1, 2), (2, 1), (3, 2)),
+    ((1, 5, 6, 3, 1), (3, 3, 3, 1, 1), (2, 2), (1, 1)),
+    ((1, 3, 4, 3, 1, 2), (2, 2, 1, 1, 2, 1), (1, 2, 1), (1, 1, 2)),
+    ((0, 3, 1, 2), (2, 1, 2, 2), (1,), (1,)),
+    ((2, 3, 1, 0), (2, 1, 0, 2), (1,), (1,)),
+    ((2, 0, 3, 1, 2), (1, 2, 1, 2, 3), (2, 1), (1, 1)),
+)
+
+
+def _conv(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for x, w, strides, dilation in CONVOLUTIONS:
+        attrs: dict[str, Attr] = {"strides": strides, "dilation": dilation}
+        yield (draw(rng, dtype, x), draw(rng, dtype, w)), attrs
+
+
+def _conv_weight_grad(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for x, w, strides, dilation in CONVOLUTIONS:
+        window = w[:-3]
+        sizes = zip(x[1:-2], window, strides, dilation, strict=True)
+        counts = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in sizes]
+        dy = (x[0], *counts, x[-2], w[-1])
+        attrs: dict[str, Attr] = {"strides": strides, "dilation": dilation, "window": window}
+        yield (draw(rng, dtype, x), draw(rng, dtype, dy)), attrs
+
+
+_window = _unary_with(
+    ((), {"window": (), "strides": ()}),
+    ((7,), {"window": (3,), "strides": (1,)}),
+    ((7,), {"window": (2,), "strides": (2,)}),
+    ((8,), {"window": (2,), "strides": (3,)}),
+    ((3, 5), {"window": (2, 3), "strides": (1, 2)}),
+    ((2, 5, 7, 3), {"window": (1, 3, 2, 1), "strides": (1, 2, 1, 1)}),
+    ((1, 3), {"window": (1, 1), "strides": (1, 2)}),
+    ((4, 1), {"window": (4, 1), "strides": (1, 1)}),
+    ((0, 4), {"window": (1, 2), "strides": (2, 1)}),
+)
+
+
 def _indices(rng: Rng) -> Iterator[tuple[Array, int]]:
     for dtype, shape, rows in ((I32, (3, 2), 5), (I64, (), 7), (U8, (7,), 3), (I32, (0,), 2)):
         low = 0 if dtype.kind == "u" else -rows
@@ -312,6 +356,10 @@ STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[E
     "reduce_max": (ALL, _reduce(False)),
     "reduce_min": (ALL, _reduce(False)),
     "dot_general": (NUMBERS, _dot_general),
+    "conv": (NUMBERS, _conv),
+    "conv_weight_grad": (NUMBERS, _conv_weight_grad),
+    "window_sum": (NUMBERS, _window),
+    "window_max": (NUMBERS, _window),
     "gather_rows": (ALL, _gather_rows),
     "scatter_add_rows": (NUMBERS, _scatter_add_rows),
     "random_bits": ((U32,), _random_bits),

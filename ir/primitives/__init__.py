@@ -2,11 +2,22 @@
 
 from tracejit.ir.primitives import (
     contraction,
+    convolution,
     elementwise,
     gather,
     movement,
     random,
     reduce,
+    window,
 )
 
-__all__ = ["contraction", "elementwise", "gather", "movement", "random", "reduce"]
+__all__ = [
+    "contraction",
+    "convolution",
+    "elementwise",
+    "gather",
+    "movement",
+    "random",
+    "reduce",
+    "window",
+]

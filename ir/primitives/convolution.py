@@ -1,0 +1,124 @@
+"""conv and conv_weight_grad: closed under differentiation together with `pad`.
+
+Channels last, 1 to 3 spatial axes, the feature groups an axis of their own (1: no groups):
+
+    x: [N, *S, G, C]   w: [*K, G, C, O]   y: [N, *S', G, O]
+    S' = (S - (K-1) dilation - 1) // stride + 1
+    conv               y[n,s,g,o] = sum_k,c x[n, s stride + k dilation, g, c] w[k,g,c,o]
+    conv_weight_grad   w[k,g,c,o] = sum_n,s x[n, s stride + k dilation, g, c] y[n,s,g,o]
+
+Windows lie inside x: padding is a node before. Products accumulate as in dot_general.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from tracejit.ir import ops
+from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.primitives.checks import NUMBERS, arity, widen
+from tracejit.ir.primitives.window import offsets, spread, window_counts
+from tracejit.ir.types import DTypeError, Shape, ShapeError, TensorType
+
+Ints = tuple[int, ...]
+
+
+def _operands(
+    op: str, types: tuple[TensorType, ...], layouts: str
+) -> tuple[TensorType, TensorType]:
+    """Both operands, of one dtype and one number of axes; sizes are not compared."""
+    arity(op, 2, types)
+    a, b = types
+    NUMBERS.check(op, a.dtype)
+    if a.dtype != b.dtype:
+        raise DTypeError(f"{op}: {a} and {b}: dtypes differ; cast one of them")
+    if a.ndim != b.ndim or not 4 <= a.ndim <= 6:
+        raise ShapeError(f"{op}: {a} and {b}: takes {layouts} with 1 to 3 spatial axes")
+    return a, b
+
+
+def _same(op: str, x: TensorType, other: TensorType, **axes: tuple[int, int]) -> None:
+    """Raises ShapeError where an axis of x and its counterpart differ in size."""
+    for name, (i, j) in axes.items():
+        if x.shape[i] != other.shape[j]:
+            raise ShapeError(
+                f"{op}: {x} and {other}: {name} {x.shape[i]} and {other.shape[j]} differ"
+            )
+
+
+def _conv_infer(*types: TensorType, strides: Ints, dilation: Ints) -> TensorType:
+    x, w = _operands("conv", types, "[N, *S, G, C] and [*K, G, C, O]")
+    _same("conv", x, w, groups=(-2, -3), channels=(-1, -2))
+    counts = window_counts("conv", x, x.shape[1:-2], w.shape[:-3], strides, dilation)
+    return x.with_shape((x.shape[0], *counts, x.shape[-2], w.shape[-1]))
+
+
+def _weight_infer(*types: TensorType, strides: Ints, dilation: Ints, window: Ints) -> TensorType:
+    x, dy = _operands("conv_weight_grad", types, "[N, *S, G, C] and [N, *S', G, O]")
+    _same("conv_weight_grad", x, dy, batch=(0, 0), groups=(-2, -2))
+    counts = window_counts("conv_weight_grad", x, x.shape[1:-2], window, strides, dilation)
+    if counts != dy.shape[1:-2]:
+        raise ShapeError(
+            f"conv_weight_grad: {x} and {dy}: {counts} windows fit, dy has {dy.shape[1:-2]}"
+        )
+    return x.with_shape((*window, *x.shape[-2:], dy.shape[-1]))
+
+
+def _seen(x: Array, offset: Ints, counts: Shape, strides: Ints, dilation: Ints) -> Array:
+    """What one place of the window sees, of all windows: [G, N S', C]."""
+    spans = (
+        slice(k * d, k * d + spread(count, s), s)
+        for k, count, s, d in zip(offset, counts, strides, dilation, strict=True)
+    )
+    seen = np.moveaxis(x[(slice(None), *spans)], -2, 0)
+    return seen.reshape((x.shape[-2], prod(seen.shape[1:-1]), x.shape[-1]))
+
+
+def _conv_eval(x: Array, w: Array, strides: Ints, dilation: Ints) -> Array:
+    """A product of matrices for each place of the window; f16 and bf16 accumulate in f32."""
+    types = (TensorType(x.shape, x.dtype), TensorType(w.shape, w.dtype))
+    shape = _conv_infer(*types, strides=strides, dilation=dilation).shape
+    wide, weights = widen(x), widen(w)
+    n, counts, g, o = shape[0], shape[1:-2], shape[-2], shape[-1]
+    out: Array = np.zeros((g, n * prod(counts), o), wide.dtype)
+    with np.errstate(all="ignore"):
+        for offset in offsets(w.shape[:-3]):
+            seen = _seen(wide, offset, counts, strides, dilation)
+            out = np.add(out, np.matmul(seen, weights[offset]))
+        return np.moveaxis(out.reshape((g, n, *counts, o)), 0, -2).astype(x.dtype)
+
+
+def _weight_eval(x: Array, dy: Array, strides: Ints, dilation: Ints, window: Ints) -> Array:
+    wide, counts, (g, o) = widen(x), dy.shape[1:-2], dy.shape[-2:]
+    rows = np.moveaxis(widen(dy), -2, 0).reshape((g, prod(dy.shape[:-2]), o))
+    out = np.empty((*window, g, x.shape[-1], o), wide.dtype)
+    with np.errstate(all="ignore"):
+        for offset in offsets(window):
+            seen = _seen(wide, offset, counts, strides, dilation)
+            out[offset] = np.matmul(seen.swapaxes(1, 2), rows)
+        return out.astype(x.dtype, copy=False)
+
+
+def _conv_vjp(
+    g: Node, y: Node, x: Node, w: Node, strides: Ints, dilation: Ints
+) -> tuple[Node, Node]:
+    return (
+        ops.conv_input_grad(g, w, x.shape[1:-2], strides, dilation),
+        ops.conv_weight_grad(x, g, strides, dilation, w.shape[:-3]),
+    )
+
+
+def _weight_vjp(
+    g: Node, y: Node, x: Node, dy: Node, strides: Ints, dilation: Ints, window: Ints
+) -> tuple[Node, Node]:
+    """sum g y is linear in x and in dy, as sum dy conv(x, w) is with w = g."""
+    return (
+        ops.conv_input_grad(dy, g, x.shape[1:-2], strides, dilation),
+        ops.conv(x, g, strides, dilation),
+    )
+
+
+primitive("conv", _conv_infer, _conv_eval, _conv_vjp)
+primitive("conv_weight_grad", _weight_infer, _weight_eval, _weight_vjp)
