@@ -34,9 +34,11 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
             product = _matrix_product(node, lhs, rhs)
             if product is not None:
                 return _rewritten(node, product, machine)
+        if node.op == "conv" and _turned(inputs[1], node.ndim - 1):
+            inputs = (inputs[0], ops.contiguous(inputs[1]))
         return builder.emit(node.prim, *inputs, **node.attrs)
 
-    if not any(node.op == "dot_general" for node in graph.nodes()):
+    if not any(node.op in ("dot_general", "conv") for node in graph.nodes()):
         return graph
     return rebuild(graph, rewrite)
 
@@ -95,6 +97,8 @@ def _turned(node: Node, axis: int = 1) -> bool:
     if node.op == "transpose":
         perm = node.ints("perm")
         return _turned(node.inputs[0], perm[axis])
+    if node.op == "reverse":
+        return _turned(node.inputs[0], axis)
     return axis != node.ndim - 1
 
 

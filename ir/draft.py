@@ -16,7 +16,7 @@ MIN_ROWS = 4
 SHORT_ROW = 16384
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Draft:
     """A group while it grows.
 

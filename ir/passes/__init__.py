@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
 from tracejit.ir.log import Stopwatch, log
+from tracejit.ir.passes.narrow import narrow
 from tracejit.ir.passes.simplify import simplify
 from tracejit.ir.verify import verify
 
@@ -18,6 +19,10 @@ Pass = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
     # First, so that all later stages see one form of each expression and no node without effect.
+    simplify,
+    # Before fusion, which stores all of a padded or convolved value: what is cut off is left out.
+    narrow,
+    # Again: a pad of nothing and a slice of everything are no operations.
     simplify,
 )
 

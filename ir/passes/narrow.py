@@ -1,0 +1,78 @@
+"""Narrowing: a slice moves into what it cuts from, so that what is cut off is never computed.
+
+The gradient of a padded convolution is one over the padded input, cut back to its inside.
+"""
+
+from __future__ import annotations
+
+from tracejit.ir import ops
+from tracejit.ir.graph import Builder, Graph, Node, rebuild
+
+
+def narrow(graph: Graph) -> Graph:
+    """Slices of convolutions and of padded values become convolutions and pads of less."""
+    if not any(node.op == "slice" for node in graph.nodes()):
+        return graph
+    uses = graph.uses()
+    alone = {
+        node
+        for node, users in uses.items()
+        if len(users) == 1 and users[0].op == "slice" and node not in graph.outputs
+    }
+
+    def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "slice" and node.inputs[0] in alone:
+            moved = _sliced(inputs[0], node.ints("start"), node.ints("stop"), node.ints("step"))
+            if moved is not None:
+                return moved
+        return builder.emit(node.prim, *inputs, **node.attrs)
+
+    return rebuild(graph, rewrite)
+
+
+Ints = tuple[int, ...]
+
+
+def _sliced(node: Node, start: Ints, stop: Ints, step: Ints) -> Node | None:
+    """`node[start:stop]` computed without the rest; None where that is not possible."""
+    if any(s != 1 for s in step):
+        return None
+    if node.op == "pad":
+        return _sliced_pad(node, start, stop)
+    if node.op == "conv":
+        return _sliced_conv(node, start, stop)
+    return None
+
+
+def _sliced_conv(node: Node, start: Ints, stop: Ints) -> Node | None:
+    """Only along the axes in space, whose windows must be cut alike."""
+    x, w = node.inputs
+    strides, dilation = node.ints("strides"), node.ints("dilation")
+    space = range(1, 1 + len(strides))
+    if any(
+        (a, b) != (0, n)
+        for d, (a, b, n) in enumerate(zip(start, stop, node.shape, strict=True))
+        if d not in space
+    ):
+        return None
+    first, last = [0] * x.ndim, list(x.shape)
+    for d, stride, reach, size in zip(space, strides, dilation, w.shape, strict=False):
+        if start[d] >= stop[d]:
+            return None
+        first[d] = start[d] * stride
+        last[d] = (stop[d] - 1) * stride + (size - 1) * reach + 1
+    cut = _sliced(x, tuple(first), tuple(last), (1,) * x.ndim)
+    cut = ops.slice(x, first, last) if cut is None else cut
+    return node.builder.emit(node.prim, cut, w, **node.attrs)
+
+
+def _sliced_pad(node: Node, start: Ints, stop: Ints) -> Node | None:
+    """Less padding, where the slice keeps all of the inside."""
+    (x,) = node.inputs
+    low, high = list(node.ints("low")), list(node.ints("high"))
+    for d, (a, b, n) in enumerate(zip(start, stop, node.shape, strict=True)):
+        if a > low[d] or n - b > high[d]:
+            return None
+        low[d], high[d] = low[d] - a, high[d] - (n - b)
+    attrs = {**node.attrs, "low": tuple(low), "high": tuple(high)}
+    return node.builder.emit(node.prim, x, **attrs)
