@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Node, topological
+from tracejit.ir.graph import Custom, Node, dependencies, topological
 from tracejit.ir.types import is_float
 
 
@@ -25,26 +25,52 @@ def gradients(
 
     sweep = _between(wrt, outputs)
     on_path = {*sweep, *wrt}
+    # The outputs of one custom rule are differentiated together, when all have their cotangents.
+    first_of: dict[Custom, Node] = {}
+    for node in sweep:
+        if node in node.builder.customs:
+            first_of.setdefault(node.builder.customs[node], node)
     for output, g in zip(outputs, cotangents, strict=True):
         accumulate(output, g)
     for node in reversed(sweep):
-        if node not in total or node.prim.vjp is None:
-            continue
+        custom = node.builder.customs.get(node)
         with node.builder.at(node.loc.backward() if node.loc else None):
-            parts = node.prim.vjp(total[node], node, *node.inputs, **node.attrs)
-            for operand, part in zip(node.inputs, parts, strict=True):
+            if custom is None:
+                operands, parts = node.inputs, _parts(node, total.get(node))
+            elif first_of[custom] is node:
+                operands, parts = custom.operands, _custom_parts(custom, total)
+            else:
+                continue
+            for operand, part in zip(operands, parts, strict=True):
                 if part is not None and operand in on_path:
                     accumulate(operand, part)
     return [total[node] if node in total else ops.zeros_like(node) for node in wrt]
+
+
+def _parts(node: Node, g: Node | None) -> Sequence[Node | None]:
+    """What the operands of `node` get of its cotangent."""
+    if g is None or node.prim.vjp is None:
+        return (None,) * len(node.inputs)
+    return node.prim.vjp(g, node, *node.inputs, **node.attrs)
+
+
+def _custom_parts(custom: Custom, total: Mapping[Node, Node]) -> Sequence[Node | None]:
+    if not any(output in total for output in custom.outputs):
+        return (None,) * len(custom.operands)
+    return custom.backward(
+        custom.residuals, [total.get(n) or ops.zeros_like(n) for n in custom.outputs]
+    )
 
 
 def _between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
     """The nodes that an output reaches from some node of `wrt` smoothly, in graph order."""
     reached = {node for node in wrt if is_float(node.dtype)}
     path = []
-    for node in topological(outputs):
+    for node in topological(outputs, (), dependencies):
+        custom = node.builder.customs.get(node)
         smooth = node.prim.vjp is not None and is_float(node.dtype)
-        if smooth and any(operand in reached for operand in node.inputs):
+        operands = node.inputs if custom is None else custom.operands
+        if smooth and any(operand in reached for operand in operands):
             reached.add(node)
             path.append(node)
     return path

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from types import MappingProxyType
 
 import numpy as np
@@ -52,6 +52,8 @@ class Primitive:
     eval(*arrays, **attrs) -> array: the meaning, in NumPy. This is the oracle of every backend.
     vjp(g, out, *inputs, **attrs) -> one cotangent per input, None where there is none; g is the
     cotangent of `out`. None instead of a rule: the result does not depend on the inputs smoothly.
+    batch(lanes, **attrs) -> the operation in each lane; see `ir.lanes.Lanes`. None: lanes are just
+    one more dimension of every operand (elementwise), or there are no operands to have them.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Primitive:
     eval: Callable[..., Array]
     vjp: Callable[..., tuple[Node | None, ...]] | None
     elementwise: bool = False
+    batch: Callable[..., Node] | None = None
 
     def __repr__(self) -> str:
         return f"Primitive({self.name})"
@@ -73,11 +76,12 @@ def primitive(
     eval: Callable[..., Array],
     vjp: Callable[..., tuple[Node | None, ...]] | None,
     elementwise: bool = False,
+    batch: Callable[..., Node] | None = None,
 ) -> Primitive:
     """Adds one row to the table of primitives."""
     if name in PRIMITIVES:
         raise ValueError(f"primitive {name!r} is defined twice")
-    row = PRIMITIVES[name] = Primitive(name, infer, eval, vjp, elementwise)
+    row = PRIMITIVES[name] = Primitive(name, infer, eval, vjp, elementwise, batch)
     return row
 
 
@@ -167,6 +171,30 @@ class Node:
         return self.builder.emit(PRIMITIVES["neg"], self)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Custom:
+    """A derivative that replaces that of what `outputs` were computed by.
+
+    outputs: fresh `mark`s, with this rule in `Builder.customs`. operands: what the outputs are
+    functions of, as far as differentiation goes. residuals: what the backward rule reads.
+    backward(residuals, cotangents) -> one cotangent per operand, None where there is none.
+    """
+
+    outputs: tuple[Node, ...]
+    operands: tuple[Node, ...]
+    residuals: tuple[Node, ...]
+    backward: Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]]
+
+
+def dependencies(node: Node) -> tuple[Node, ...]:
+    """What must be known before `node` is differentiated or copied: operands, or its rule's all."""
+    custom = node.builder.customs.get(node)
+    if custom is None:
+        return node.inputs
+    computed = tuple(i for output in custom.outputs for i in output.inputs)
+    return (*custom.operands, *custom.residuals, *computed)
+
+
 def attr_key(value: Attr) -> object:
     """A hashable stand-in that tells 0.0 from -0.0, 1 from True, and equal nans as equal."""
     if isinstance(value, tuple):
@@ -184,6 +212,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.loc: Loc | None = None
+        self.customs: dict[Node, Custom] = {}
         self._interned: dict[object, Node] = {}
         self._names = count()
 
@@ -214,6 +243,35 @@ class Builder:
     def mark(self, node: Node) -> Node:
         """A fresh node equal to `node`: a differentiation variable that nothing else shares."""
         return self.emit(PRIMITIVES["mark"], node, id=next(self._names))
+
+    def barrier(self, node: Node) -> Node:
+        """A fresh copy of `node`, which no pass takes for it: what is computed from it is apart."""
+        return self.emit(PRIMITIVES["contiguous"], node, id=next(self._names))
+
+    def placeholder(self, name: str, type: TensorType) -> Node:
+        """An operand that is known later, when `batching.batched` puts lanes in its place."""
+        return Node(self, INPUT, (), MappingProxyType({"name": name}), type, self.loc)
+
+    def attach(
+        self,
+        outputs: Sequence[Node],
+        operands: Sequence[Node],
+        residuals: Sequence[Node],
+        backward: Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]],
+    ) -> tuple[Node, ...]:
+        """Fresh nodes equal to `outputs`, with a derivative of their own; see `Custom`."""
+        fresh = tuple(self.mark(output) for output in outputs)
+        custom = Custom(fresh, tuple(operands), tuple(residuals), backward)
+        self.customs.update(dict.fromkeys(fresh, custom))
+        return fresh
+
+    def made(self) -> int:
+        """How many operations this builder has made."""
+        return len(self._interned)
+
+    def made_since(self, mark: int) -> set[Node]:
+        """The operations made after `made()` gave `mark`."""
+        return set(islice(self._interned.values(), mark, None))
 
     def full(self, value: Scalar, type: TensorType) -> Node:
         """The constant `value`, converted to the dtype, in every element of a tensor."""
@@ -281,18 +339,29 @@ class Graph:
         return print_graph(self)
 
 
-def topological(roots: Sequence[Node], first: Sequence[Node] = ()) -> list[Node]:
-    """Nodes reachable from `roots`, operands before users, after those of `first`. Iterative."""
+def operands(node: Node) -> tuple[Node, ...]:
+    return node.inputs
+
+
+def topological(
+    roots: Sequence[Node],
+    first: Sequence[Node] = (),
+    needs: Callable[[Node], tuple[Node, ...]] = operands,
+) -> list[Node]:
+    """Nodes reachable from `roots`, operands before users, after those of `first`. Iterative.
+
+    needs(node): what comes before a node.
+    """
     order = dict.fromkeys(first)
     for root in roots:
-        stack = [(root, iter(root.inputs))] if root not in order else []
+        stack = [(root, iter(needs(root)))] if root not in order else []
         pending = {root}
         while stack:
-            node, operands = stack[-1]
-            for operand in operands:
+            node, left = stack[-1]
+            for operand in left:
                 if operand not in order and operand not in pending:
                     pending.add(operand)
-                    stack.append((operand, iter(operand.inputs)))
+                    stack.append((operand, iter(needs(operand))))
                     break
             else:
                 order[node] = None

@@ -50,7 +50,10 @@ def _checked(name: str, expected: TensorType, array: Array) -> Array:
 
 
 class EagerBuilder(Builder):
-    """A builder that also evaluates each node when it is made: tracing define by run."""
+    """A builder that also evaluates each node when it is made: tracing define by run.
+
+    What depends on a placeholder has no value.
+    """
 
     def __init__(self, on_value: OnValue | None = None) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class EagerBuilder(Builder):
 
     def emit(self, prim: Primitive, *inputs: Node, **attrs: Attr) -> Node:
         node = super().emit(prim, *inputs, **attrs)
-        if node not in self.values:
+        if node not in self.values and all(i in self.values for i in inputs):
             self._record(node, prim.eval(*(self.values[i] for i in inputs), **attrs))
         return node
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import NUMBERS, arity, widen, without
 from tracejit.ir.types import DTypeError, ShapeError, TensorType
 
@@ -79,4 +80,20 @@ def _vjp(g: Node, y: Node, a: Node, b: Node, contract: Pair, batch: Pair) -> tup
     )
 
 
-primitive("dot_general", _infer, _eval, _vjp)
+def _batch(lanes: Lanes, contract: Pair, batch: Pair) -> Node:
+    """Lanes of both operands are one more batch axis; of one, its first free axis."""
+    a, b = lanes.nodes
+    of_a, of_b = lanes.batched
+
+    def later(pair: Pair) -> Pair:
+        return tuple(i + of_a for i in pair[0]), tuple(j + of_b for j in pair[1])
+
+    contract, batch = later(contract), later(batch)
+    if of_a and of_b:
+        return ops.dot_general(a, b, contract, ((0, *batch[0]), (0, *batch[1])))
+    product = ops.dot_general(a, b, contract, batch)
+    at = len(batch[0]) if of_a else len(batch[0]) + len(_free(a.ndim, contract[0], batch[0]))
+    return ops.transpose(product, (at, *without(range(product.ndim), (at,))))
+
+
+primitive("dot_general", _infer, _eval, _vjp, batch=_batch)

@@ -18,6 +18,7 @@ import numpy as np
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.lanes import Lanes, folded, unfolded
 from tracejit.ir.primitives.checks import NUMBERS, arity, widen
 from tracejit.ir.primitives.window import offsets, spread, window_counts
 from tracejit.ir.types import DTypeError, Shape, ShapeError, TensorType
@@ -120,5 +121,34 @@ def _weight_vjp(
     )
 
 
-primitive("conv", _conv_infer, _conv_eval, _conv_vjp)
-primitive("conv_weight_grad", _weight_infer, _weight_eval, _weight_vjp)
+# Batch rules: lanes of both operands are groups; those of one are more of what only it has.
+
+
+def _conv_batch(lanes: Lanes, strides: Ints, dilation: Ints) -> Node:
+    x, w = lanes.nodes
+    of_x, of_w = lanes.batched
+    groups, last = x.ndim - 2 - of_x, x.ndim - 1 - of_x
+    if of_x and of_w:
+        x, w, at = folded(x, groups), folded(w, groups - 1), groups
+    elif of_x:
+        x, at = folded(x, 0), 0
+    else:
+        w, at = folded(w, last), last
+    return unfolded(ops.conv(x, w, strides, dilation), at, lanes.size)
+
+
+def _weight_batch(lanes: Lanes, strides: Ints, dilation: Ints, window: Ints) -> Node:
+    x, dy = lanes.nodes
+    of_x, of_dy = lanes.batched
+    groups = x.ndim - 2 - of_x
+    if of_x and of_dy:
+        x, dy, at = folded(x, groups), folded(dy, groups), len(window)
+    elif of_x:
+        x, at = folded(x, groups + 1), len(window) + 1
+    else:
+        dy, at = folded(dy, groups + 1), len(window) + 2
+    return unfolded(ops.conv_weight_grad(x, dy, strides, dilation, window), at, lanes.size)
+
+
+primitive("conv", _conv_infer, _conv_eval, _conv_vjp, batch=_conv_batch)
+primitive("conv_weight_grad", _weight_infer, _weight_eval, _weight_vjp, batch=_weight_batch)

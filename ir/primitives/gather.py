@@ -10,8 +10,9 @@ import numpy as np
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import INTS, NUMBERS, arity, check_shape, widen
-from tracejit.ir.types import ShapeError, TensorType
+from tracejit.ir.types import I64, U64, DType, ShapeError, TensorType
 
 
 def _gather_infer(*types: TensorType) -> TensorType:
@@ -72,5 +73,51 @@ def _scatter_vjp(g: Node, y: Node, index: Node, updates: Node, rows: int) -> tup
     return None, ops.gather_rows(g, index)
 
 
-primitive("gather_rows", _gather_infer, _gather_eval, _gather_vjp)
-primitive("scatter_add_rows", _scatter_infer, _scatter_eval, _scatter_vjp)
+def _row_of_lane(index: Node, rows: int) -> Node:
+    """index[lanes, ...] into a table of `rows` per lane, as the row in all lanes' tables."""
+    last = max(rows - 1, 0)
+    if index.dtype.kind == "u":
+        index = ops.cast(ops.minimum(ops.cast(index, U64), _like(index, U64, last)), I64)
+    else:
+        index = ops.cast(index, I64)
+        index = ops.select(ops.lt(index, ops.zeros_like(index)), index + rows, index)
+        index = ops.minimum(ops.maximum(index, ops.zeros_like(index)), ops.full_like(index, last))
+    return index + ops.iota(index.builder, index.shape, 0, I64) * rows
+
+
+def _like(index: Node, dtype: DType, value: int) -> Node:
+    return index.builder.full(value, index.type.with_dtype(dtype))
+
+
+def _moved(x: Node, source: int, target: int) -> Node:
+    """x with one axis elsewhere."""
+    perm = [d for d in range(x.ndim) if d != source]
+    perm.insert(target, source)
+    return ops.transpose(x, perm)
+
+
+def _gather_batch(lanes: Lanes) -> Node:
+    table, index = lanes.nodes
+    of_table, of_index = lanes.batched
+    if not of_table:
+        return ops.gather_rows(table, index)
+    if not of_index:
+        return _moved(ops.gather_rows(_moved(table, 0, 1), index), index.ndim, 0)
+    rows = table.shape[1]
+    flat = ops.reshape(table, (lanes.size * rows, *table.shape[2:]))
+    return ops.gather_rows(flat, _row_of_lane(index, rows))
+
+
+def _scatter_batch(lanes: Lanes, rows: int) -> Node:
+    index, updates = lanes.nodes
+    of_index, _ = lanes.batched
+    if not of_index:
+        moved = _moved(updates, 0, index.ndim)
+        return _moved(ops.scatter_add_rows(index, moved, rows), 1, 0)
+    index, updates = lanes.every
+    total = ops.scatter_add_rows(_row_of_lane(index, rows), updates, lanes.size * rows)
+    return ops.reshape(total, (lanes.size, rows, *total.shape[1:]))
+
+
+primitive("gather_rows", _gather_infer, _gather_eval, _gather_vjp, batch=_gather_batch)
+primitive("scatter_add_rows", _scatter_infer, _scatter_eval, _scatter_vjp, batch=_scatter_batch)

@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Array, Node, Scalar, primitive
+from tracejit.ir.graph import PRIMITIVES, Array, Node, Scalar, primitive
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import NUMBERS, arity, check_axes, check_shape, without
 from tracejit.ir.types import DType, DTypeError, Shape, ShapeError, TensorType, dtype_name
 
@@ -205,27 +206,96 @@ def _identity_infer(*types: TensorType, **attrs: int) -> TensorType:
     return _one("mark" if attrs else "stop_gradient", types)
 
 
-def _contiguous_infer(*types: TensorType) -> TensorType:
+def _contiguous_infer(*types: TensorType, id: int = 0) -> TensorType:
     return _one("contiguous", types)
+
+
+# Batch rules: the lanes are dimension 0, and every axis stands one further.
+
+
+def _later(axes: Ints) -> Ints:
+    return tuple(a + 1 for a in axes)
+
+
+def _broadcast_batch(lanes: Lanes, shape: Shape, axes: Ints) -> Node:
+    return ops.broadcast(lanes.nodes[0], (lanes.size, *shape), (0, *_later(axes)))
+
+
+def _reshape_batch(lanes: Lanes, shape: Shape) -> Node:
+    return ops.reshape(lanes.nodes[0], (lanes.size, *shape))
+
+
+def _transpose_batch(lanes: Lanes, perm: Ints) -> Node:
+    return ops.transpose(lanes.nodes[0], (0, *_later(perm)))
+
+
+def _reverse_batch(lanes: Lanes, axes: Ints) -> Node:
+    return ops.reverse(lanes.nodes[0], _later(axes))
+
+
+def _slice_batch(lanes: Lanes, start: Ints, stop: Ints, step: Ints) -> Node:
+    return ops.slice(lanes.nodes[0], (0, *start), (lanes.size, *stop), (1, *step))
+
+
+def _pad_batch(lanes: Lanes, value: Scalar, low: Ints, high: Ints, interior: Ints) -> Node:
+    return ops.pad(lanes.nodes[0], value, (0, *low), (0, *high), (0, *interior))
+
+
+def _concatenate_batch(lanes: Lanes, axis: int) -> Node:
+    return ops.concatenate(lanes.every, axis + 1)
 
 
 primitive("full", _full_infer, _full_eval, None)
 primitive("iota", _iota_infer, _iota_eval, None)
-primitive("broadcast", _broadcast_infer, _broadcast_eval, _broadcast_vjp)
-primitive("reshape", _reshape_infer, lambda x, shape: x.reshape(shape), _reshape_vjp)
-primitive("transpose", _transpose_infer, lambda x, perm: x.transpose(perm), _transpose_vjp)
-primitive("reverse", _reverse_infer, lambda x, axes: np.flip(x, axes), _reverse_vjp)
-primitive("slice", _slice_infer, _slice_eval, _slice_vjp)
-primitive("pad", _pad_infer, _pad_eval, _pad_vjp)
+primitive("broadcast", _broadcast_infer, _broadcast_eval, _broadcast_vjp, batch=_broadcast_batch)
+primitive(
+    "reshape",
+    _reshape_infer,
+    lambda x, shape: x.reshape(shape),
+    _reshape_vjp,
+    batch=_reshape_batch,
+)
+primitive(
+    "transpose",
+    _transpose_infer,
+    lambda x, perm: x.transpose(perm),
+    _transpose_vjp,
+    batch=_transpose_batch,
+)
+primitive(
+    "reverse", _reverse_infer, lambda x, axes: np.flip(x, axes), _reverse_vjp, batch=_reverse_batch
+)
+primitive("slice", _slice_infer, _slice_eval, _slice_vjp, batch=_slice_batch)
+primitive("pad", _pad_infer, _pad_eval, _pad_vjp, batch=_pad_batch)
 primitive(
     "concatenate",
     _concatenate_infer,
     lambda *xs, axis: np.concatenate(xs, axis),
     _concatenate_vjp,
+    batch=_concatenate_batch,
 )
-primitive("mark", _identity_infer, lambda x, id: x, lambda g, y, x, id: (g,))
-# Its operand, lying in memory in row-major order: layouts are chosen by placing it.
 primitive(
-    "contiguous", _contiguous_infer, lambda x: np.asarray(x, order="C"), lambda g, y, x: (g,)
+    "mark",
+    _identity_infer,
+    lambda x, id: x,
+    lambda g, y, x, id: (g,),
+    batch=lambda lanes, id: lanes.nodes[0].builder.mark(lanes.nodes[0]),
 )
-primitive("stop_gradient", _identity_infer, lambda x: x, None)
+# Its operand, lying in memory in row-major order: layouts are chosen by placing it. With an `id`
+# of its own it is also a copy that nothing is merged with: see Builder.barrier.
+primitive(
+    "contiguous",
+    _contiguous_infer,
+    lambda x, id=0: np.asarray(x, order="C"),
+    lambda g, y, x, id=0: (g,),
+    batch=lambda lanes, **attrs: lanes.nodes[0].builder.emit(
+        PRIMITIVES["contiguous"], lanes.nodes[0], **attrs
+    ),
+)
+primitive(
+    "stop_gradient",
+    _identity_infer,
+    lambda x: x,
+    None,
+    batch=lambda lanes: ops.stop_gradient(lanes.nodes[0]),
+)

@@ -11,11 +11,13 @@ from math import prod
 import numpy as np
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.graph import PRIMITIVES, Array, Node, primitive
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import ANY, NUMBERS, Domain, arity, check_axes, widen, without
 from tracejit.ir.types import ShapeError, TensorType
 
 Axes = tuple[int, ...]
+Vjp = Callable[..., tuple[Node | None, ...]]
 
 
 def _infer(op: str, takes: Domain, has_identity: bool) -> Callable[..., TensorType]:
@@ -86,7 +88,19 @@ def _sum_vjp(g: Node, y: Node, x: Node, axes: Axes) -> tuple[Node]:
     return (ops.unreduce(g, x.shape, axes),)
 
 
-primitive("reduce_sum", _infer("reduce_sum", NUMBERS, True), _eval(np.add), _sum_vjp)
-primitive("reduce_prod", _infer("reduce_prod", NUMBERS, True), _eval(np.multiply), _prod_vjp)
-primitive("reduce_max", _infer("reduce_max", ANY, False), _eval(np.maximum), _extreme_vjp)
-primitive("reduce_min", _infer("reduce_min", ANY, False), _eval(np.minimum), _extreme_vjp)
+def _batch(op: str) -> Callable[..., Node]:
+    def batch(lanes: Lanes, axes: Axes) -> Node:
+        (x,) = lanes.nodes
+        return x.builder.emit(PRIMITIVES[op], x, axes=tuple(a + 1 for a in axes))
+
+    return batch
+
+
+def _row(op: str, takes: Domain, has_identity: bool, fn: np.ufunc, vjp: Vjp) -> None:
+    primitive(op, _infer(op, takes, has_identity), _eval(fn), vjp, batch=_batch(op))
+
+
+_row("reduce_sum", NUMBERS, True, np.add, _sum_vjp)
+_row("reduce_prod", NUMBERS, True, np.multiply, _prod_vjp)
+_row("reduce_max", ANY, False, np.maximum, _extreme_vjp)
+_row("reduce_min", ANY, False, np.minimum, _extreme_vjp)

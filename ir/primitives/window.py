@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Array, Node, primitive
+from tracejit.ir.graph import PRIMITIVES, Array, Node, primitive
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import NUMBERS, arity, widen
 from tracejit.ir.types import Shape, ShapeError, TensorType, type_of
 
@@ -128,5 +129,17 @@ def _max_vjp(g: Node, y: Node, x: Node, window: Ints, strides: Ints) -> tuple[No
     return (total,)
 
 
-primitive("window_sum", _infer("window_sum"), _eval("window_sum", np.add), _sum_vjp)
-primitive("window_max", _infer("window_max"), _eval("window_max", np.maximum), _max_vjp)
+def _batch(op: str) -> Callable[..., Node]:
+    def batch(lanes: Lanes, window: Ints, strides: Ints) -> Node:
+        (x,) = lanes.nodes
+        return x.builder.emit(PRIMITIVES[op], x, window=(1, *window), strides=(1, *strides))
+
+    return batch
+
+
+def _row(op: str, fold: np.ufunc, vjp: Callable[..., tuple[Node | None, ...]]) -> None:
+    primitive(op, _infer(op), _eval(op, fold), vjp, batch=_batch(op))
+
+
+_row("window_sum", np.add, _sum_vjp)
+_row("window_max", np.maximum, _max_vjp)

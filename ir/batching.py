@@ -1,0 +1,82 @@
+"""Batching: nodes that were made for one element, done for many at once. What `vmap` is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tracejit.ir.graph import Custom, Node, dependencies, topological
+from tracejit.ir.lanes import Lanes, repeated
+from tracejit.ir.types import TensorType
+
+Backward = Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]]
+
+
+def batched(outputs: Sequence[Node], lanes: Mapping[Node, Node], size: int) -> dict[Node, Node]:
+    """For each node that depends on a key of `lanes`, down from `outputs`: the node of all lanes.
+
+    lanes: placeholder -> its values [size, ...]. Every result has `size` lanes as dimension 0.
+    A node that no placeholder reaches is not in the result: it is the same in every lane.
+    One forward walk; each node asks its primitive's batch rule.
+    """
+    known = dict(lanes)
+    for node in topological(outputs, tuple(lanes), dependencies):
+        if node in known or not any(n in known for n in dependencies(node)):
+            continue
+        with node.builder.at(node.loc):
+            custom = node.builder.customs.get(node)
+            if custom is not None:
+                known.update(_custom(custom, known, size))
+            else:
+                known[node] = _node(node, known, size)
+                expected = (size, *node.shape)
+                assert known[node].shape == expected, f"{node.op}: batched to {known[node].type}"
+    return known
+
+
+def _node(node: Node, known: Mapping[Node, Node], size: int) -> Node:
+    """`node` in all lanes."""
+    if size == 0:
+        return node.builder.full(0, node.type.with_shape((0, *node.shape)))
+    inputs = tuple(known.get(i, i) for i in node.inputs)
+    lanes = Lanes(size, inputs, tuple(i in known for i in node.inputs))
+    if node.prim.batch is not None:
+        return node.prim.batch(lanes, **node.attrs)
+    assert node.prim.elementwise, f"{node.op} has no batch rule"
+    return node.builder.emit(node.prim, *lanes.every, **node.attrs)
+
+
+def _custom(custom: Custom, known: Mapping[Node, Node], size: int) -> dict[Node, Node]:
+    """All outputs of a custom derivative in all lanes; its backward rule runs in lanes too."""
+    builder = custom.outputs[0].builder
+    fresh = builder.attach(
+        [in_lanes(output.inputs[0], known, size) for output in custom.outputs],
+        [in_lanes(n, known, size) for n in custom.operands],
+        [in_lanes(n, known, size) for n in custom.residuals],
+        in_each_lane(custom.backward, [n.type for n in custom.outputs], size),
+    )
+    return dict(zip(custom.outputs, fresh, strict=True))
+
+
+def in_lanes(node: Node, known: Mapping[Node, Node], size: int) -> Node:
+    """The node of all lanes, also of one that is the same in each."""
+    return known[node] if node in known else repeated(node, size)
+
+
+def in_each_lane(backward: Backward, outputs: Sequence[TensorType], size: int) -> Backward:
+    """A backward rule of one lane as a rule of all: every operand and result has lanes."""
+
+    def rule(residuals: Sequence[Node], cotangents: Sequence[Node]) -> Sequence[Node | None]:
+        given = [*residuals, *cotangents]
+        lanes = {n.builder.placeholder("lane", _one(n.type)): n for n in given}
+        ones = list(lanes)
+        assert [n.type for n in ones[len(residuals) :]] == list(outputs)
+        parts = backward(ones[: len(residuals)], ones[len(residuals) :])
+        wanted = [p for p in parts if p is not None]
+        known = batched(wanted, lanes, size)
+        return [p if p is None else in_lanes(p, known, size) for p in parts]
+
+    return rule
+
+
+def _one(type: TensorType) -> TensorType:
+    return type.with_shape(type.shape[1:])
