@@ -20,13 +20,13 @@ def run_nests(graph: Graph, arrays: Sequence[Array], *, use_numba: bool = False)
         node: np.ascontiguousarray(array).reshape(node.shape).copy()
         for node, array in zip(fused.graph.inputs, arrays, strict=True)
     }
-    for group in fused.groups:
-        for node in group.outputs:
-            memory[node] = _unwritten(node)
     for n, group in enumerate(fused.groups):
-        for lowered in [lower(group, memory.keys(), f"k{n}")]:
-            operands = [memory[node] for node in lowered.nodes]
-            run_kernel(lowered.kernel, operands, use_numba=use_numba)
+        # A value is there once its group has run, and not before; a padded one has two groups.
+        for node in group.outputs:
+            memory.setdefault(node, _unwritten(node))
+        lowered = lower(group, memory.keys(), f"k{n}")
+        operands = [memory[node] for node in lowered.nodes]
+        run_kernel(lowered.kernel, operands, use_numba=use_numba)
     return [memory[node] for node in fused.graph.outputs]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tests.fuzz.generate import is_inexact
 from tests.fuzz.inputs import random_inputs
+from tests.fuzz.tables import SUMS
 from tracejit.ir.graph import Array, Builder, Graph, Node, rebuild, topological
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.types import BF16, F16, F32, F64, is_float
@@ -24,10 +25,7 @@ Backend = Callable[[Graph, Sequence[Array]], list[Array]]
 DISTURBED_RUNS = 6
 ULPS = 8.0  # the size of a disturbance; more than a backend's own error of 2.5 and the oracle's 4
 SPREAD = 16.0  # a result may be this many spreads away
-SIGN_OF_ZERO_FREE = frozenset(
-    {"maximum", "minimum", "reduce_max", "reduce_min", "reduce_sum", "reduce_prod", "dot_general"}
-    | {"scatter_add_rows"}
-)
+SIGN_OF_ZERO_FREE = SUMS | {"maximum", "minimum", "reduce_max", "reduce_min", "reduce_prod"}
 EPSILON = {F64: 2.0**-52, F32: 2.0**-23, F16: 2.0**-10, BF16: 2.0**-7}
 LARGEST = {F64: 1.79e308, F32: 3.4e38, F16: 65504.0, BF16: 3.38e38}
 TINY = {F64: 2.0**-1074, F32: 2.0**-149, F16: 2.0**-24, BF16: 2.0**-133}
@@ -120,7 +118,7 @@ def _shaken(node: Node, value: Array, operands: list[Array], rng: np.random.Gene
     unit = ULPS * EPSILON[node.dtype]
     with np.errstate(all="ignore"):
         size = np.abs(value.astype(F64))
-        if node.op in ("reduce_sum", "dot_general", "scatter_add_rows"):
+        if node.op in SUMS:
             # The error of a sum is relative to the sum of the magnitudes.
             sizes = [np.abs(x) if is_float(x.dtype) else x for x in operands]
             size = node.prim.eval(*sizes, **node.attrs).astype(F64)
@@ -141,7 +139,7 @@ def _order_matters(node: Node, operands: list[Array]) -> Array:
             large = node.prim.eval(np.maximum(x, 1), **node.attrs)
             small = node.prim.eval(np.where(x > 0, np.minimum(x, 1), 1), **node.attrs)
             return (large > LARGEST[node.dtype]) | (small < 2**11 * TINY[node.dtype])
-        if node.op in ("reduce_sum", "dot_general", "scatter_add_rows"):
+        if node.op in SUMS:
             finite = [np.where(np.isfinite(x), x, 0) if x.dtype == F64 else x for x in sizes]
             return np.asarray(node.prim.eval(*finite, **node.attrs) > LARGEST[node.dtype])
     return np.asarray(False)
@@ -153,9 +151,9 @@ def _terms(node: Node) -> int:
         contract = node.attrs["contract"]
         assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
         return prod(x.shape[d] for d in contract[0] if isinstance(d, int))
-    if node.op == "scatter_add_rows":
-        return x.type.size
-    return prod(x.shape[d] for d in node.ints("axes"))
+    if node.op in ("reduce_sum", "reduce_prod"):
+        return prod(x.shape[d] for d in node.ints("axes"))
+    return max(operand.type.size for operand in node.inputs)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,12 @@ INTEGER_BINARY = (
     *("and", "or", "xor", "shift_left", "shift_right"),
 )
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
+SUMS = frozenset(
+    {"reduce_sum", "dot_general", "scatter_add_rows", "conv", "conv_weight_grad", "window_sum"}
+)
 INEXACT = frozenset(
     {"exp", "expm1", "log", "log1p", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos", "pow"}
-    | {"reduce_sum", "reduce_prod", "dot_general", "scatter_add_rows"}
+    | {"reduce_prod", *SUMS}
 )
 # Mostly those that rewrite rules look for.
 CONSTANTS = (0.0, 0.0, 1.0, 1.0, -0.0, -1.0, 2.0, 0.5, 3.0, 1e-3)
