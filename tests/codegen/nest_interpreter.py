@@ -34,9 +34,14 @@ from tracejit.ir.primitives.random import philox
 Names = dict[str, Array]
 
 
-def interpret(kernel: Kernel, arrays: Sequence[Array], seed: int = 0) -> None:
-    """Runs a kernel on flat arrays, one for each buffer that is not scratch."""
-    _Machine(kernel, arrays, seed).run()
+def interpret(kernel: Kernel, arrays: Sequence[Array], seed: int = 0) -> dict[str, Array]:
+    """Runs a kernel on flat arrays, one for each buffer that is not scratch.
+
+    Returns which elements of each buffer it has written or been given.
+    """
+    machine = _Machine(kernel, arrays, seed)
+    machine.run()
+    return machine.written
 
 
 def value_of(index: Affine, axes: Mapping[str, int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -31,7 +32,8 @@ def touches(launch: Launch) -> list[Touch]:
     for slot, buffer in zip(launch.slots, buffers, strict=True):
         place, start = _place(slot)
         stop = start + max(buffer.size * buffer.dtype.itemsize, 1)
-        found.append(Touch(place, start, stop, buffer.role != "out", buffer.role != "in"))
+        reads, writes = buffer.role in ("in", "inout"), buffer.role != "in"
+        found.append(Touch(place, start, stop, reads, writes))
     return found
 
 
@@ -85,6 +87,12 @@ def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
     """Runs the plan on names instead of numbers: each kernel must find the values that it wants."""
     nodes = {low.kernel.name: low.nodes for low in lowered}
     memory: dict[Touch, Node] = {}
+    parts = Counter(
+        node
+        for low in lowered
+        for node, buffer in zip(low.nodes, low.kernel.buffers, strict=False)
+        if buffer.role == "part"
+    )
 
     def holds(touch: Touch) -> Node | None:
         return next((n for t, n in memory.items() if t == touch), None)
@@ -106,14 +114,20 @@ def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
         for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
             if touch.reads:
                 message = f"{launch.kernel.name} does not find {node}:\n{plan}"
-                assert holds(spot) is node, message
-        for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
+                assert holds(spot) is node and not parts[node], message
+        buffers = launch.kernel.buffers
+        for spot, touch, node, buffer in zip(spots, touches(launch), wanted, buffers, strict=False):
             if touch.writes:
+                together = buffer.role != "part" or holds(spot) is node
+                assert together or node not in memory.values(), "parts lie together"
                 put(spot, node)
+            parts[node] -= buffer.role == "part"
     for position, node in enumerate(plan.graph.outputs):
         donor = plan.graph.donated[position]
         home = Slot("input", donor) if donor is not None else _fresh(plan, position)
-        assert holds(_whole(home, node)) is node, f"output {position} is not in {home}:\n{plan}"
+        assert holds(_whole(home, node)) is node and not parts[node], (
+            f"output {position} is not in {home}:\n{plan}"
+        )
 
 
 def _fresh(plan: Plan, position: int) -> Slot:

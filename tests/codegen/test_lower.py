@@ -45,13 +45,20 @@ def run(graph: Graph, arrays: Sequence[Array], rewrite: Rewrite, seed: int = 0) 
         node: np.ascontiguousarray(array).reshape(-1).copy()
         for node, array in zip(fused.graph.inputs, arrays, strict=True)
     }
+    parts: dict[Node, Array] = {}
     for lowered in lower_all(fused):
         buffers = []
-        for node in lowered.nodes:
+        for node, buffer in zip(lowered.nodes, lowered.kernel.buffers, strict=False):
             if node not in memory:
                 memory[node] = np.empty(node.type.size, node.dtype)
             buffers.append(memory[node])
-        interpret(rewrite(lowered.kernel), buffers, seed)
+            if buffer.role == "in" and node in parts:
+                assert parts[node].all(), f"{node} is read before all parts of it are written"
+        written = interpret(rewrite(lowered.kernel), buffers, seed)
+        for node, buffer in zip(lowered.nodes, lowered.kernel.buffers, strict=False):
+            if buffer.role == "part":
+                parts[node] = parts.get(node, False) | written[buffer.name]
+    assert all(whole.all() for whole in parts.values()), "a part is missing"
     return [memory[node].reshape(node.shape) for node in fused.graph.outputs]
 
 
