@@ -13,11 +13,18 @@ from math import prod
 from tracejit.codegen.lower import Nest, free_of
 from tracejit.codegen.nest import Acc, Fold, For, Offset, Stmt, Store
 from tracejit.ir.affine import MOVEMENT, axis_index, linear
-from tracejit.ir.fusion import REDUCTIONS
+from tracejit.ir.fusion import FOLDS
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BF16, BOOL, F16, F32
 
-FOLD_OPS = {"reduce_sum": "add", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "mul"}
+FOLD_OPS = {
+    "reduce_sum": "add",
+    "reduce_max": "max",
+    "reduce_min": "min",
+    "reduce_prod": "mul",
+    "window_sum": "add",
+    "window_max": "max",
+}
 BOOL_FOLD_OPS = {"add": "or", "max": "or", "min": "and", "mul": "and"}
 
 # Ops that cost more than storing the value to a row that stays in L1 and loading it again.
@@ -45,7 +52,7 @@ class _Rows:
         self.stage: dict[Node, int] = {}
         for node, sources in self.sources.items():
             before = max((self.stage[s] for s in sources), default=0)
-            self.stage[node] = before + (node.op in REDUCTIONS)
+            self.stage[node] = before + (node.op in FOLDS)
         self.kept: dict[Node, str] = {}
         self.again: set[Node] = set()
         self._choose_kept()
@@ -64,7 +71,7 @@ class _Rows:
         """Which values a later pass loads, from a kept row or from an output."""
         needed: dict[Node, int] = {}
         for node, sources in self.sources.items():
-            when = self.stage[node] - (node.op in REDUCTIONS)
+            when = self.stage[node] - (node.op in FOLDS)
             for source in sources:
                 needed[source] = max(needed.get(source, 0), when)
         extents = [self.nest.extents[r] for r in self.nest.reduced]
@@ -99,7 +106,7 @@ class _Rows:
         for node in nest.at:
             if self.stage[node] != s or node in self.across:
                 continue
-            if node.op not in REDUCTIONS:
+            if node.op not in FOLDS:
                 nest.values[node] = nest.compute(node)
             if node in nest.group.outputs:
                 nest.store(node, nest.values[node])
@@ -108,7 +115,7 @@ class _Rows:
     def _pass(self, s: int) -> list[Stmt]:
         """One walk over the row: folds that complete stage s, stores of what varies along it."""
         nest = self.nest
-        folds = [n for n in nest.at if n.op in REDUCTIONS and self.stage[n] == s + 1]
+        folds = [n for n in nest.at if n.op in FOLDS and self.stage[n] == s + 1]
         here = [n for n in nest.at if n in self.across and self.stage[n] == s]
         stores = [n for n in here if n in nest.group.outputs or n in self.kept]
         if not folds and not stores:

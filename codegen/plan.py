@@ -95,10 +95,12 @@ def plan_text(plan: Plan) -> str:
 
 def lower_all(fused: Fused) -> list[Lowered]:
     """Every group as loop nests, in order."""
+    # What a later group stores is not there yet: it may be a copy, and is read through until then.
     stored = set(fused.graph.inputs)
-    for group in fused.groups:
+    lowered = []
+    for n, group in enumerate(fused.groups):
         stored.update(group.outputs)
-    lowered = (lower(group, stored, f"k{n}") for n, group in enumerate(fused.groups))
+        lowered.append(lower(group, stored, f"k{n}"))
     return [low for low in lowered if low.kernel.body]
 
 

@@ -38,6 +38,8 @@ from tracejit.ir.types import Shape
 
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
 VIRTUAL = MOVEMENT | {"full", "iota"}
+WINDOWS = frozenset({"window_sum", "window_max"})
+FOLDS = REDUCTIONS | WINDOWS
 CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
 
 # Members of one group: beyond this, values of an unrolled body no longer fit the registers of any
@@ -136,6 +138,8 @@ class _Fuser:
             return
         elif node.op in REDUCTIONS:
             self._place_reduction(node)
+        elif node.op in WINDOWS:
+            self._place_window(node)
         elif node.prim.elementwise:
             self._place_elementwise(node)
         elif node.op in CONTRACTIONS:
@@ -293,6 +297,17 @@ class _Fuser:
         assert draft.full is not None
         found = self._source(operand, draft.full[1], draft)
         return found is True or (isinstance(found, Draft) and not found.depends_on(draft))
+
+    def _place_window(self, node: Node) -> None:
+        """A row for each window; what follows may join, but no window is walked a second time."""
+        draft = Draft("row")
+        index = self._fresh_index(draft, node.shape)
+        sizes = node.ints("window")
+        inside = [axis_index(self._fresh_axis(draft, n)) if n > 1 else ZERO for n in sizes]
+        draft.reduced = tuple(i.axes()[0] for i in inside if i != ZERO)
+        steps = zip(index, node.ints("strides"), inside, strict=True)
+        draft.operand_at[node] = tuple(i * stride + k for i, stride, k in steps)
+        self._join(draft, node, index)
 
     def _place_contiguous(self, node: Node) -> None:
         """Another order in memory: whoever computes the operand stores it there as well."""
