@@ -37,9 +37,10 @@ def window_counts(
     for size, k, s, d in zip(sizes, window, strides, dilation, strict=True):
         span = (k - 1) * d + 1
         if span > max(size, 1):
+            apart = f", {d} apart," if d > 1 else ""
             raise ShapeError(
-                f"{op}: {x}: a window of {k} with dilation {d} covers {span} places of an axis"
-                f" of size {size}; pad the axis"
+                f"{op}: {x}: a window of {k}{apart} covers {span} places of an axis of size {size};"
+                " pad the axis"
             )
         counts.append((size - span) // s + 1)
     return tuple(counts)
