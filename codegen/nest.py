@@ -71,7 +71,8 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`count` tiles of `width` iterations each."""
+    """`count` tiles of `width` iterations each; the last one is moved back where it would reach
+    over the end of the loop, and computes again what its neighbour did."""
 
     count: int
     width: int

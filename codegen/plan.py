@@ -268,7 +268,11 @@ class _Planner:
     def _launch(self, k: int, alone: bool, wave: int) -> Launch:
         low = self.lowered[k]
         slots = tuple(self.slots[node] for node in low.nodes)
-        return Launch(schedule(low.kernel, self.machine), low.kernel, slots, alone, wave)
+        sides = list(zip(low.kernel.buffers, slots, strict=False))
+        stored = {slot for buffer, slot in sides if buffer.role != "in"}
+        in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
+        kernel = schedule(low.kernel, self.machine, in_place)
+        return Launch(kernel, low.kernel, slots, alone, wave)
 
 
 def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:

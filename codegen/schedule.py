@@ -31,22 +31,30 @@ from tracejit.ir.types import DType
 UNROLL = ((6, 4), (20, 2))
 # An add depends on the one before it for 3 to 4 cycles, and two can start in each.
 CHAINS = 4
+# What is done with a sum in more statements than this needs the registers of more rows itself.
+LONG_EPILOGUE = 12
+SHORT_ROWS = 4
 # A map with more statements than this, as often as a vector has lanes, would be too long.
 MAX_TURNED = 8
 # A product of few columns leaves registers free; more rows than this only lengthen the code.
 MAX_ROWS = 12
 
 
-def schedule(kernel: Kernel, machine: Machine) -> Kernel:
-    """The kernel as it is to be emitted for `machine`."""
+def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
+    """The kernel as it is to be emitted for `machine`.
+
+    in_place: it may store where it reads, so nothing may be computed twice.
+    """
     kernel = hoist(coalesce(kernel))
-    body = tuple(_nest(s, kernel, machine) if isinstance(s, For) else s for s in kernel.body)
+    body = tuple(
+        _nest(s, kernel, machine, in_place) if isinstance(s, For) else s for s in kernel.body
+    )
     if not any(isinstance(s, For) and s.loop.parallel for s in kernel.body):
         body = _inside([], body, kernel, machine)[1]
     return replace(kernel, body=body)
 
 
-def _nest(nest: For, kernel: Kernel, machine: Machine) -> Stmt:
+def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
     loops: list[Loop] = []
     body: tuple[Stmt, ...] = (nest,)
     while len(body) == 1 and isinstance(body[0], For) and body[0].loop.parallel:
@@ -54,6 +62,8 @@ def _nest(nest: For, kernel: Kernel, machine: Machine) -> Stmt:
         body = body[0].body
     if kernel.kind == "contraction":
         loops, body = _contraction(loops, body, machine)
+        if not in_place:
+            loops = [_overlapped(loop) for loop in loops]
     else:
         loops, body = _inside(loops, body, kernel, machine)
     for loop in reversed(loops):
@@ -180,6 +190,13 @@ def _even(extent: int, most: int) -> tuple[Tile, ...]:
     return tuple(tile for tile in tiles if tile.count)
 
 
+def _overlapped(loop: Loop) -> Loop:
+    """Tiles of one width, the last one moved back over its neighbour: half the code to compile."""
+    if loop.lanes > 1 or len(loop.tiles) < 2:
+        return loop
+    return replace(loop, tiles=(Tile(loop.steps(), loop.tiles[0].width),))
+
+
 def _chain_folds(body: Sequence[Stmt], points: int) -> tuple[Stmt, ...]:
     """Sums that run beside few others get several chains of their own."""
     chains = max(CHAINS // points, 1)
@@ -293,6 +310,8 @@ def _outer_tile(
         column: replace(by[column], tiles=_cut(by[column].extent, vectors * lanes), lanes=lanes)
     }
     if row is not None:
+        if len(body) > LONG_EPILOGUE and by[row].extent % SHORT_ROWS == 0:
+            rows = min(rows, SHORT_ROWS)
         width = min(rows, max(by[row].extent, 1))
         tiled[row] = replace(by[row], tiles=_even(by[row].extent, width))
     else:

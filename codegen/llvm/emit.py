@@ -130,6 +130,8 @@ class _Emitter:
                 base = self.control.i64(f"mul i64 {base}, {run.width}")
             if start:
                 base = self.control.i64(f"add i64 {base}, {start}")
+            if start + run.count * run.width > loop.extent:
+                base = self.control.at_most(base, loop.extent - run.width)
         with self.access.scope():
             if base is None:
                 self.access.fix(loop.axis, start)
