@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import pi, sqrt
 from typing import Any
 
@@ -104,3 +106,72 @@ def logsumexp(x: Any, axis: Axis | None = None, keepdims: bool = False) -> Any:
     top = np.where(np.isfinite(top), top, 0)
     total = np.log(np.sum(np.exp(np.subtract(x, top)), axis=axis, keepdims=keepdims))
     return total + (top if keepdims else np.reshape(top, np.shape(total)))
+
+
+def linear(x: Any) -> Any:
+    return x
+
+
+def exponential(x: Any) -> Any:
+    return np.exp(x)
+
+
+def relu6(x: Any) -> Any:
+    return np.minimum(relu(x), 6)
+
+
+def softsign(x: Any) -> Any:
+    """x / (|x| + 1)."""
+    return np.divide(x, np.add(np.abs(x), 1))
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """relu6(x + 3) / 6."""
+    return np.multiply(relu6(np.add(x, 3)), 1 / 6)
+
+
+def hard_silu(x: Any) -> Any:
+    """x hard_sigmoid(x)."""
+    return np.multiply(x, hard_sigmoid(x))
+
+
+def mish(x: Any) -> Any:
+    """x tanh(softplus(x)). Source: Misra 2019, arXiv:1908.08681."""
+    return np.multiply(x, np.tanh(softplus(x)))
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else alpha (exp(x / alpha) - 1)."""
+    positive = np.greater(x, 0)
+    below = np.multiply(np.where(positive, 0, x), 1 / alpha)
+    return np.where(positive, x, np.multiply(alpha, np.expm1(below)))
+
+
+def log_sigmoid(x: Any) -> Any:
+    """log(sigmoid(x)), without overflow."""
+    return np.negative(softplus(np.negative(x)))
+
+
+Activation = Callable[[Any], Any]
+
+# The names that layers take. Where a default of Keras differs from that of the function here, the
+# name means Keras's: gelu by erf, leaky_relu with slope 0.2.
+ACTIVATIONS: dict[str, Activation] = {
+    "celu": celu, "elu": elu, "exponential": exponential, "gelu": partial(gelu, approximate=False),
+    "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu, "hard_swish": hard_silu,
+    "leaky_relu": partial(leaky_relu, negative_slope=0.2), "linear": linear,
+    "log_sigmoid": log_sigmoid, "log_softmax": log_softmax, "mish": mish, "relu": relu,
+    "relu6": relu6, "selu": selu, "sigmoid": sigmoid, "silu": silu, "softmax": softmax,
+    "softplus": softplus, "softsign": softsign, "swish": silu, "tanh": tanh,
+}  # fmt: skip
+
+
+def get(identifier: Any) -> Activation:
+    """An activation by name, or what is one already; None is `linear`. Raises ValueError."""
+    if identifier is None:
+        return linear
+    if callable(identifier):
+        return identifier
+    if identifier in ACTIVATIONS:
+        return ACTIVATIONS[identifier]
+    raise ValueError(f"activation {identifier!r} is not there; there are {', '.join(ACTIVATIONS)}")

@@ -1,0 +1,124 @@
+"""Normalisation, embedding, dropout, attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit import random
+from tracejit.errors import ShapeError
+from tracejit.ir.types import BOOL
+from tracejit.nn.activations import Axis, primitive, softmax
+from tracejit.source import here
+
+
+def layer_norm(
+    x: Any, scale: Any = None, bias: Any = None, axis: Axis = -1, epsilon: float = 1e-5
+) -> Any:
+    """(x - mean) / sqrt(var + epsilon) along `axis`, times scale, plus bias.
+
+    Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    var = np.mean(centred * centred, axis=axis, keepdims=True)
+    return _affine(centred * primitive("rsqrt", var + epsilon), scale, bias)
+
+
+def batch_norm(
+    x: Any, mean: Any, var: Any, scale: Any = None, bias: Any = None, epsilon: float = 1e-5
+) -> Any:
+    """(x - mean) / sqrt(var + epsilon), times scale, plus bias; all but x: [channels].
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
+    """
+    factor = primitive("rsqrt", var + epsilon)
+    return _affine((x - mean) * factor, scale, bias)
+
+
+def moments(x: Any, axis: Axis, keepdims: bool = False) -> tuple[Any, Any]:
+    """Mean and (biased) variance along `axis`."""
+    mean = np.mean(x, axis=axis, keepdims=True)
+    centred = x - mean
+    var = np.mean(centred * centred, axis=axis, keepdims=keepdims)
+    return (mean if keepdims else np.reshape(mean, np.shape(var))), var
+
+
+def group_norm(
+    x: Any, groups: int, scale: Any = None, bias: Any = None, epsilon: float = 1e-5
+) -> Any:
+    """Each example's channels in `groups` groups, each normalised over itself and all places.
+
+    x: [N, ..., C]; scale, bias: [C]. Source: Wu & He 2018, arXiv:1803.08494.
+    """
+    shape = np.shape(x)
+    if shape[-1] % groups:
+        raise ShapeError(f"group_norm: {shape[-1]} channels in {groups} groups{here()}")
+    grouped = np.reshape(x, (shape[0], -1, groups, shape[-1] // groups))
+    return _affine(
+        np.reshape(layer_norm(grouped, axis=(1, 3), epsilon=epsilon), shape), scale, bias
+    )
+
+
+def rms_norm(x: Any, scale: Any = None, axis: Axis = -1, epsilon: float = 1e-6) -> Any:
+    """x / sqrt(mean(x^2) + epsilon), times scale.
+
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+    """
+    square = np.mean(np.square(x), axis=axis, keepdims=True)
+    return _affine(x * primitive("rsqrt", square + epsilon), scale, None)
+
+
+def _affine(x: Any, scale: Any, bias: Any) -> Any:
+    x = x if scale is None else x * scale
+    return x if bias is None else x + bias
+
+
+def embedding(table: Any, indices: Any) -> Any:
+    """Rows of table: [V, ...] at indices: int[...], as [..., ...]."""
+    return np.take(table, indices, axis=0)
+
+
+def dropout(x: Any, rate: float, key: Any) -> Any:
+    """x with each element 0 with probability `rate`, the others divided by 1 - rate."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate {rate} is outside [0, 1)")
+    if rate == 0:
+        return x
+    kept = random.bernoulli(key, 1 - rate, np.shape(x))
+    return np.where(kept, np.multiply(x, 1 / (1 - rate)), 0)
+
+
+def flatten(x: Any) -> Any:
+    """[N, ...] -> [N, all the rest]."""
+    return np.reshape(x, (np.shape(x)[0], int(np.prod(np.shape(x)[1:], dtype=np.int64))))
+
+
+def scaled_dot_product_attention(
+    q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """softmax(q k^T scale) v: [..., T, D'] of q [..., T, D], k [..., S, D], v [..., S, D'].
+
+    mask: bool[..., T, S], True where q may look; or floats to add. is_causal: q sees only what is
+    not after it. scale: 1 / sqrt(D) if None. A row that may look nowhere sees all alike.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
+    """
+    return np.matmul(attention_weights(q, k, mask, is_causal, scale), v)
+
+
+def attention_weights(
+    q: Any, k: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """How much each of q looks at each of k: [..., T, S]. See `scaled_dot_product_attention`."""
+    scale = float(np.shape(q)[-1]) ** -0.5 if scale is None else scale
+    scores = np.matmul(np.multiply(q, scale), np.swapaxes(k, -1, -2))
+    lowest = float(np.finfo(np.float16 if scores.dtype.itemsize == 2 else scores.dtype).min) / 2
+    if is_causal:
+        rows, columns = np.shape(scores)[-2:]
+        scores = np.where(np.tril(np.ones((rows, columns), np.bool_)), scores, lowest)
+    if mask is not None:
+        is_bool = (
+            np.asarray(mask).dtype == BOOL if not hasattr(mask, "dtype") else mask.dtype == BOOL
+        )
+        scores = np.where(mask, scores, lowest) if is_bool else scores + mask
+    return softmax(scores)

@@ -1,0 +1,246 @@
+"""`Layer`: a Module as in Keras, with a name, `build` at the first call, and `add_weight`."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Self
+
+import numpy as np
+
+from tracejit import tree
+from tracejit.ir.types import BF16
+from tracejit.nn import activations, initializers, symbolic
+from tracejit.nn.configured import config_of, snake
+from tracejit.nn.mode import add_loss, current_mode, training_mode
+from tracejit.nn.module import Module
+from tracejit.nn.regularizers import get_constraint, get_regularizer
+from tracejit.trace import default_float
+from tracejit.tracer import Tracer
+from tracejit.variable import Variable
+
+_POLICIES = {"mixed_bfloat16": BF16, "mixed_float16": np.dtype(np.float16)}
+
+_counts: Counter[str] = Counter()
+
+
+def unique_name(base: str) -> str:
+    """`dense`, `dense_1`, `dense_2`, ... as Keras counts them."""
+    number = _counts[base]
+    _counts[base] += 1
+    return f"{base}_{number}" if number else base
+
+
+@cache
+def _place_of_training(cls: Any) -> int | None:
+    """The position of `training` among the arguments of `call`; None where it has none."""
+    names = list(inspect.signature(cls.call).parameters)[1:]
+    return names.index("training") if "training" in names else None
+
+
+def shapes_of(value: Any) -> Any:
+    """The shape of an array; of a list of arrays, the list of their shapes."""
+    if isinstance(value, list | tuple):
+        return [shapes_of(v) for v in value]
+    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
+
+
+class Layer(Module):
+    """A subclass writes `call(x, ...)` and, where it has weights, `build(input_shape)`.
+
+    name: as Keras would give it if None. trainable: False freezes it. activity_regularizer: a
+    penalty on the result, per example. dtype: of the weights and of the computation, into which
+    inputs of another float dtype are cast, as in Keras; "mixed_bfloat16" keeps weights in f32.
+    """
+
+    built = False
+    untracked = frozenset({"_penalized", "_constrained"})
+    _name: str | None
+    _penalized: list[tuple[Variable, Any]]
+    _constrained: list[tuple[Variable, Any]]
+    activity_regularizer: Any
+    dtype: Any
+    compute_dtype: Any
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
+        self = super().__new__(cls, *args, **keywords)
+        self._name = None
+        self._penalized, self._constrained = [], []
+        self.activity_regularizer = None
+        self.dtype = self.compute_dtype = default_float()
+        return self
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        activity_regularizer: Any = None,
+    ) -> None:
+        self._name = name
+        self.trainable = trainable
+        self.activity_regularizer = get_regularizer(activity_regularizer)
+        if isinstance(dtype, str) and dtype in _POLICIES:
+            self.compute_dtype = _POLICIES[dtype]
+        elif dtype is not None:
+            self.dtype = self.compute_dtype = np.dtype(dtype)
+
+    @property
+    def name(self) -> str:
+        if self._name is None:
+            self._name = unique_name(snake(type(self).__name__))
+        return self._name
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments it was made with, and its name."""
+        return {**config_of(type(self), self._made_from), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**config)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights. input_shape: that of the first call's argument, batch included."""
+
+    def build_from(self, *args: Any, **keywords: Any) -> None:
+        """Builds for the arguments of a call."""
+        self.build(shapes_of(args[0]))
+        self.built = True
+
+    def add_weight(
+        self,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str = "weight",
+    ) -> Variable:
+        """A new Variable; keep it in an attribute. initializer: None is glorot_uniform."""
+        draw = initializers.get("glorot_uniform" if initializer is None else initializer)
+        wanted = self.dtype if dtype is None else np.dtype(dtype)
+        assert draw is not None, "a name of an initialiser gives one"
+        value = draw(tuple(int(n) for n in shape), wanted)
+        variable = Variable(value, dtype=wanted, name=f"{self.name}_{name}", trainable=trainable)
+        if regularizer is not None:
+            self._penalized.append((variable, get_regularizer(regularizer)))
+        if constraint is not None:
+            self._constrained.append((variable, get_constraint(constraint)))
+        return variable
+
+    def add_loss(self, value: Any) -> None:
+        """Adds a scalar to the loss of the training step that calls this layer."""
+        add_loss(value)
+
+    @property
+    def losses(self) -> list[Any]:
+        """The penalties on the weights of this layer and those inside, as they are now."""
+        return [penalty(v) for layer in layers_in(self) for v, penalty in layer._penalized]
+
+    def apply_constraints(self) -> None:
+        """Brings the weights of this layer and those inside back into their bounds."""
+        for layer in layers_in(self):
+            for variable, constraint in layer._constrained:
+                variable.assign(constraint(variable.value))
+
+    def read(self, variable: Any) -> Any:
+        """A weight in the dtype of the computation."""
+        if variable.dtype == self.compute_dtype:
+            return variable
+        return np.astype(variable, self.compute_dtype)
+
+    def _cast(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._cast, value))
+        if isinstance(value, np.ndarray | Tracer):
+            dtype = value.dtype
+            if dtype != self.compute_dtype and (dtype.kind == "f" or dtype == BF16):
+                return value.astype(self.compute_dtype)
+        return value
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if symbolic.among(args, keywords):
+            return symbolic.record(self, args, keywords)
+        args = tuple(map(self._cast, args))
+        if not self.built:
+            self.build_from(*args, **keywords)
+        training = keywords.pop("training", None)
+        cls: Any = type(self)
+        place = _place_of_training(cls)
+        if training is None:
+            if place is not None and place >= len(args):
+                keywords["training"] = self.mode()
+            return self._finished(self.call(*args, **keywords))
+        if place is not None:
+            keywords["training"] = training
+        with training_mode(training):
+            return self._finished(self.call(*args, **keywords))
+
+    def mode(self) -> bool:
+        """Whether this is training: as the enclosing call says, else as `train()` said."""
+        mode = current_mode()
+        return self.training if mode is None else mode
+
+    def _finished(self, result: Any) -> Any:
+        if self.activity_regularizer is not None:
+            for leaf in tree.leaves(result):
+                add_loss(self.activity_regularizer(leaf) / leaf.shape[0])
+        return result
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the result for that of the input; builds the layer."""
+        many = isinstance(input_shape, list)
+        shapes = input_shape if many else [input_shape]
+        symbols = [symbolic.Symbol(tuple(s), self.compute_dtype, "x") for s in shapes]
+        return tree.map(lambda s: s.shape, self(symbols if many else symbols[0]))
+
+
+def layers_in(module: Module) -> Iterator[Layer]:
+    """The Module itself and all inside it that are Layers."""
+    return (m for m in module.modules() if isinstance(m, Layer))
+
+
+class Weighted(Layer):
+    """A layer with a kernel, a bias and an activation, and Keras's arguments for each."""
+
+    def __init__(
+        self,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(**keywords)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self._kernel = (kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._bias = (bias_initializer, bias_regularizer, bias_constraint)
+        self.kernel: Any = None
+        self.bias: Any = None
+
+    def add_kernel(self, shape: Any) -> Variable:
+        draw, regularizer, constraint = self._kernel
+        return self.add_weight(
+            shape, draw, regularizer=regularizer, constraint=constraint, name="kernel"
+        )
+
+    def add_bias(self, shape: Any) -> Variable | None:
+        draw, regularizer, constraint = self._bias
+        if not self.use_bias:
+            return None
+        return self.add_weight(
+            shape, draw, regularizer=regularizer, constraint=constraint, name="bias"
+        )
+
+    def finish(self, y: Any) -> Any:
+        """The activation of y plus the bias."""
+        return self.activation(y if self.bias is None else y + self.read(self.bias))
