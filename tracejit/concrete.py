@@ -21,9 +21,11 @@ _WAY_OUT = {
 _ANYWHERE = "Return the value from the function, or run it under tj.disable_jit() to look at it"
 
 
-def concretization_error(node: Node, wanted: str) -> ConcretizationError:
+def concretization_error(
+    node: Node, wanted: str, when: str = "while jit traces"
+) -> ConcretizationError:
     """wanted: what Python asked for: bool, float, int, index, array, format, item, tolist."""
-    what = f"{node.op}: {node.type} has no value while jit traces"
+    what = f"{node.op}: {node.type} has no value {when}"
     if wanted == "bool":
         return ConcretizationError(f"{what}, so Python cannot branch on it{here()}.{_rewrite()}")
     return ConcretizationError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tracejit.ir.primitives  # noqa: F401  (fills the table of primitives)
+from tracejit.concrete import concretization_error
 from tracejit.errors import EscapedTracerError, UnsupportedError
 from tracejit.ir import config
 from tracejit.ir.graph import Array, Builder, Node
@@ -62,12 +63,13 @@ class Trace:
         self.captured_nodes: list[Node] = []
         self.cells: dict[Variable, Cell] = {}
         self._arrays: dict[int, Tracer] = {}
-        self._sources: list[object] = []
+        self._names: set[str] = set()
 
     @contextmanager
     def active(self) -> Iterator[Trace]:
         """Makes this the current trace; its tracers are dead after the block."""
         token = _current.set(self)
+        self.live = True
         try:
             yield self
         finally:
@@ -81,9 +83,17 @@ class Trace:
 
     def argument(self, name: str, type: TensorType, weak: bool = False) -> Tracer:
         """A new input of the graph, in the order of the calls."""
-        node = self.builder.input(name, type)
+        node = self.builder.input(self._unique(name), type)
         self.inputs.append(node)
         return self.wrap(node, weak)
+
+    def _unique(self, name: str) -> str:
+        """The name, with a number behind it where another input has it."""
+        unique, attempt = name, 1
+        while unique in self._names:
+            unique, attempt = f"{name}_{attempt}", attempt + 1
+        self._names.add(unique)
+        return unique
 
     def number(self, value: bool | int | float) -> Tracer:
         """A Python number as a weak constant."""
@@ -152,7 +162,7 @@ class Trace:
         return known
 
     def _captured_input(self, array: Array, name: str) -> Tracer:
-        node = self.builder.input(name, _captured_type(array))
+        node = self.builder.input(self._unique(name), _captured_type(array))
         self.captured.append(array)
         self.captured_nodes.append(node)
         return self.wrap(node)
@@ -164,7 +174,7 @@ class Trace:
     def cell(self, variable: Variable) -> Cell:
         cell = self.cells.get(variable)
         if cell is None:
-            node = self.builder.input(variable.name, variable.type)
+            node = self.builder.input(self._unique(variable.name), variable.type)
             self.captured.append(variable)
             self.captured_nodes.append(node)
             cell = self.cells[variable] = Cell(self.wrap(node))
@@ -191,7 +201,12 @@ class EagerTrace(Trace):
         super().__init__(name, EagerBuilder(on_value))
 
     def value(self, tracer: Tracer) -> Array:
-        """The value; of a Python float that met no array, in the default dtype."""
+        """The value; of a Python float that met no array, in the default dtype.
+
+        Raises ConcretizationError for what stands for an element of a vmap.
+        """
+        if tracer.node not in self.builder.values:
+            raise concretization_error(tracer.node, "value", "under vmap")
         return np.asarray(self.builder.values[tracer.node])
 
     def result(self, tracer: Tracer) -> Array:

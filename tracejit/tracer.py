@@ -154,10 +154,16 @@ class Tracer(ArrayOperators):
             " a new array with np.where(mask, value, x), np.concatenate or np.stack"
         )
 
+    @property
+    def _has_value(self) -> bool:
+        return isinstance(self.trace, EagerTrace) and self.node in self.trace.builder.values
+
     def _known(self, wanted: str) -> Array:
         """The value, which a define-by-run trace has; else raises ConcretizationError."""
         if isinstance(self.trace, EagerTrace):
-            return self.trace.value(self)
+            if self._has_value:
+                return self.trace.value(self)
+            raise concretization_error(self.node, wanted, "under vmap")
         if not self.trace.live:
             raise escaped(self)
         raise concretization_error(self.node, wanted)
@@ -190,7 +196,7 @@ class Tracer(ArrayOperators):
         return self
 
     def __format__(self, spec: str) -> str:
-        if isinstance(self.trace, EagerTrace):
+        if self._has_value:
             return format(self._known("format").item() if not self.shape else str(self), spec)
         if spec:
             raise concretization_error(self.node, "format")
@@ -198,9 +204,9 @@ class Tracer(ArrayOperators):
 
     def __repr__(self) -> str:
         kind = str(self.node.type) + (", weak" if self.weak else "")
-        if isinstance(self.trace, EagerTrace):
-            return f"Tracer({self.trace.value(self)!r})"
+        if self._has_value:
+            return f"Tracer({self._known('repr')!r})"
         return f"Tracer<{kind}>"
 
     def __str__(self) -> str:
-        return str(self._known("str")) if isinstance(self.trace, EagerTrace) else repr(self)
+        return str(self._known("str")) if self._has_value else repr(self)

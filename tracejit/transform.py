@@ -36,13 +36,13 @@ def value_and_grad(
 
     @functools.wraps(f)
     def wrapped(*args: Any, **keywords: Any) -> Any:
-        with tracing(f"grad of {_name(f)}") as (trace, outermost):
+        with tracing(f"grad of {function_name(f)}") as (trace, outermost):
             if wrt is None:
-                variables, marks, call = _by_arguments(trace, f, args, keywords, argnums)
+                variables, marks, call = by_arguments("grad", trace, f, args, keywords, argnums)
             else:
                 variables, marks, call = _by_variables(trace, f, args, keywords, wrt)
             result = call()
-            loss, aux = _loss_and_aux(f, result, has_aux)
+            loss, aux = split_aux("grad", f, result, has_aux)
             node = _loss_node(trace, f, loss)
             with trace.builder.at(user_loc()):
                 seed = ops.ones_like(node)
@@ -95,20 +95,21 @@ def concrete(trace: Trace, result: Any) -> Any:
 _Plan = tuple[tree.Spec, list[Tracer], Callable[[], Any]]
 
 
-def _by_arguments(
-    trace: Trace, f: Any, args: tuple[Any, ...], keywords: dict[str, Any], argnums: Any
+def by_arguments(
+    op: str, trace: Trace, f: Any, args: tuple[Any, ...], keywords: dict[str, Any], argnums: Any
 ) -> _Plan:
+    """The structure of the chosen arguments, a variable for each leaf, the call of f on them."""
     positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for position in positions:
         if not -len(args) <= position < len(args):
             raise GradError(
-                f"grad: {_name(f)} was called with {len(args)} positional arguments, argnums asks"
-                f" for {position}{here()}; pass that argument by position"
+                f"{op}: {function_name(f)} was called with {len(args)} positional arguments,"
+                f" argnums asks for {position}{here()}; pass that argument by position"
             )
     chosen = [args[p] for p in positions]
     leaves, spec = tree.flatten(chosen[0] if isinstance(argnums, int) else tuple(chosen))
     paths = tree.paths(tuple(chosen))
-    marks = [_mark(trace, leaf, positions, p) for leaf, p in zip(leaves, paths, strict=True)]
+    marks = [_mark(op, trace, leaf, positions, p) for leaf, p in zip(leaves, paths, strict=True)]
     filled = tree.unflatten(spec, marks)
     new = list(args)
     for position, value in zip(
@@ -118,18 +119,20 @@ def _by_arguments(
     return spec, marks, lambda: f(*new, **keywords)
 
 
-def _mark(trace: Trace, leaf: Any, positions: tuple[int, ...], path: tuple[Any, ...]) -> Tracer:
+def _mark(
+    op: str, trace: Trace, leaf: Any, positions: tuple[int, ...], path: tuple[Any, ...]
+) -> Tracer:
     """A fresh variable to differentiate by, equal to the leaf."""
     label = f"argument {positions[path[0]]}{tree.path_text(path[1:])}"
     if type(leaf) in (int, bool):
         raise GradError(
-            f"grad: {label} is a Python {type(leaf).__name__}; gradients are of floats{here()}:"
+            f"{op}: {label} is a Python {type(leaf).__name__}; gradients are of floats{here()}:"
             f" pass {float(leaf)}, or leave it out of argnums"
         )
     tracer = trace.lift(leaf)
     if not is_float(tracer.dtype):
         raise GradError(
-            f"grad: {label} is {tracer.node.type}; gradients are of floats{here()}: cast it with"
+            f"{op}: {label} is {tracer.node.type}; gradients are of floats{here()}: cast it with"
             " .astype(np.float32), or leave it out of argnums"
         )
     return trace.wrap(trace.builder.mark(tracer.node), tracer.weak)
@@ -163,12 +166,13 @@ def _by_variables(
     return tree.structure(variables), marks, call
 
 
-def _loss_and_aux(f: Any, result: Any, has_aux: bool) -> tuple[Any, Any]:
+def split_aux(op: str, f: Any, result: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What f returned, as (result, aux)."""
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
         raise GradError(
-            f"grad: has_aux=True, so {_name(f)} must return (loss, aux), not"
+            f"{op}: has_aux=True, so {function_name(f)} must return (loss, aux), not"
             f" {type(result).__name__}{here()}"
         )
     return result[0], result[1]
@@ -178,15 +182,15 @@ def _loss_node(trace: Trace, f: Any, loss: Any) -> Node:
     if isinstance(loss, tuple | list | dict) or loss is None:
         kind = type(loss).__name__
         raise GradError(
-            f"grad: {_name(f)} returned a {kind}; the loss must be one scalar{here()}."
+            f"grad: {function_name(f)} returned a {kind}; the loss must be one scalar{here()}."
             " Return (loss, aux) with has_aux=True for more"
         )
     node = strengthen(trace.lift(loss))
     if node.shape != () or not is_float(node.dtype):
         made = f", made at {node.loc}" if node.loc else ""
         raise GradError(
-            f"grad: {_name(f)} returned {node.type}{made}; the loss must be a scalar float{here()}:"
-            " reduce it with .mean() or .sum()"
+            f"grad: {function_name(f)} returned {node.type}{made}; the loss must be a scalar float"
+            f"{here()}: reduce it with .mean() or .sum()"
         )
     return node
 
@@ -204,5 +208,5 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(stop, x)
 
 
-def _name(f: Any) -> str:
+def function_name(f: Any) -> str:
     return str(getattr(f, "__name__", type(f).__name__))

@@ -1,0 +1,47 @@
+"""Copies of nodes on other operands, in the same builder or another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tracejit.ir.graph import Builder, Node, dependencies, topological
+
+
+def copied(
+    builder: Builder,
+    outputs: Sequence[Node],
+    replaced: Mapping[Node, Node],
+    other: Callable[[Node], Node],
+) -> list[Node]:
+    """`outputs` with the keys of `replaced` exchanged for their values, made in `builder`.
+
+    other(node): what stands for an operand that depends on no key.
+    """
+    depends = set(replaced)
+    known = dict(replaced)
+
+    def new(node: Node) -> Node:
+        if node not in known:
+            known[node] = other(node)
+        return known[node]
+
+    for node in topological(outputs, tuple(replaced), dependencies):
+        needed = dependencies(node)
+        if node in depends or not any(n in depends for n in needed):
+            continue
+        depends.add(node)
+        if node in known:  # an output of a custom derivative, made with the first of them
+            continue
+        with builder.at(node.loc):
+            custom = node.builder.customs.get(node)
+            if custom is None:
+                known[node] = builder.emit(node.prim, *map(new, node.inputs), **node.attrs)
+                continue
+            fresh = builder.attach(
+                [new(output.inputs[0]) for output in custom.outputs],
+                [new(n) for n in custom.operands],
+                [new(n) for n in custom.residuals],
+                custom.backward,
+            )
+            known.update(zip(custom.outputs, fresh, strict=True))
+    return [new(output) for output in outputs]
