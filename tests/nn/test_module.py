@@ -1,4 +1,4 @@
-"""Modules: what they hold, in which order and by which name; in closures, as arguments, as trees."""
+"""Modules: what they hold, in which order and by which name; in closures, arguments and trees."""
 
 from __future__ import annotations
 

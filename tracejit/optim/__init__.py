@@ -1,5 +1,37 @@
 """Optimizers, for Variables (`apply`) and for pytrees (`init`, `update`)."""
 
-from tracejit.optim.optimizers import SGD, Adam, Optimizer, adam
+from tracejit.optim import schedules
+from tracejit.optim.optimizer import Optimizer
+from tracejit.optim.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lamb,
+    Lion,
+    Muon,
+    Nadam,
+    RMSprop,
+    adam,
+    get,
+)
 
-__all__ = ["SGD", "Adam", "Optimizer", "adam"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "adam",
+    "get",
+    "schedules",
+]
