@@ -259,36 +259,6 @@ def conv_weight_grad(x: Node, dy: Node, strides: Ints, dilation: Ints, window: I
     return x.builder.emit(PRIMITIVES["conv_weight_grad"], x, dy, **attrs)
 
 
-def conv_input_grad(
-    dy: Node, w: Node, size: Ints, strides: Ints, dilation: Ints, low: Ints | None = None
-) -> Node:
-    """The gradient of conv at its x, for dy: [N, *S', G, O]: [N, *size, G, C].
-
-    A conv of dy, spread by the strides and padded, with w mirrored and its C and O exchanged.
-    low: the first places of x that are wanted, per spatial axis; None for 0. size: how many. Places
-    that no window covers hold 0.
-    """
-    size, strides, dilation = _ints(size), _ints(strides), _ints(dilation)
-    spatial = len(size)
-    first = (0,) * spatial if low is None else _ints(low)
-    # Place i of x reads the places i - reach to i of dy spread by the strides.
-    reach = [(k - 1) * d for k, d in zip(w.shape, dilation, strict=False)]
-    begin = [a - r for a, r in zip(first, reach, strict=True)]
-    end = [a + n for a, n in zip(first, size, strict=True)]
-    spread = [(n - 1) * s + 1 if n else 0 for n, s in zip(dy.shape[1:-2], strides, strict=True)]
-    before = [-a if a < 0 else 0 for a in begin]
-    after = [b - n if b > n else 0 for b, n in zip(end, spread, strict=True)]
-    gaps = [s - 1 for s in strides]
-    padded = pad(dy, 0, (0, *before, 0, 0), (0, *after, 0, 0), (0, *gaps, 0, 0))
-    start = [a + n for a, n in zip(begin, before, strict=True)]
-    stop = [b + n for b, n in zip(end, before, strict=True)]
-    n, groups, outputs = dy.shape[0], *dy.shape[-2:]
-    seen = slice(padded, (0, *start, 0, 0), (n, *stop, groups, outputs))
-    mirrored = reverse(w, [axis for axis, k in enumerate(w.shape[:spatial]) if k > 1])
-    exchanged = transpose(mirrored, (*range(spatial + 1), spatial + 2, spatial + 1))
-    return conv(seen, exchanged, (1,) * spatial, dilation)
-
-
 def window_sum(x: Node, window: Ints, strides: Ints) -> Node:
     """The sum of each window: windows of `window` elements, `strides` apart, over every axis."""
     attrs = {"window": _ints(window), "strides": _ints(strides)}

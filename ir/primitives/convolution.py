@@ -17,10 +17,11 @@ from math import prod
 import numpy as np
 
 from tracejit.ir import ops
+from tracejit.ir.convolution import conv_input_grad, spread
 from tracejit.ir.graph import Array, Node, primitive
 from tracejit.ir.lanes import Lanes, folded, unfolded
 from tracejit.ir.primitives.checks import NUMBERS, arity, widen
-from tracejit.ir.primitives.window import offsets, spread, window_counts
+from tracejit.ir.primitives.window import offsets, window_counts
 from tracejit.ir.types import DTypeError, Shape, ShapeError, TensorType
 
 Ints = tuple[int, ...]
@@ -106,7 +107,7 @@ def _conv_vjp(
     g: Node, y: Node, x: Node, w: Node, strides: Ints, dilation: Ints
 ) -> tuple[Node, Node]:
     return (
-        ops.conv_input_grad(g, w, x.shape[1:-2], strides, dilation),
+        conv_input_grad(g, w, x.shape[1:-2], strides, dilation),
         ops.conv_weight_grad(x, g, strides, dilation, w.shape[:-3]),
     )
 
@@ -116,7 +117,7 @@ def _weight_vjp(
 ) -> tuple[Node, Node]:
     """sum g y is linear in x and in dy, as sum dy conv(x, w) is with w = g."""
     return (
-        ops.conv_input_grad(dy, g, x.shape[1:-2], strides, dilation),
+        conv_input_grad(dy, g, x.shape[1:-2], strides, dilation),
         ops.conv(x, g, strides, dilation),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tracejit.ir import ops
+from tracejit.ir.convolution import spread
 from tracejit.ir.graph import PRIMITIVES, Array, Node, primitive
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.checks import NUMBERS, arity, widen
@@ -65,11 +66,6 @@ def _seen(offset: Ints, counts: Shape, strides: Ints) -> tuple[Ints, Ints]:
     """start and stop of the elements at one place of every window, whose step is `strides`."""
     spans = zip(offset, counts, strides, strict=True)
     return offset, tuple(k + spread(count, s) for k, count, s in spans)
-
-
-def spread(count: int, stride: int) -> int:
-    """The extent of `count` places that are `stride` apart."""
-    return (count - 1) * stride + 1 if count else 0
 
 
 def _eval(op: str, fold: np.ufunc) -> Callable[..., Array]:

@@ -11,6 +11,7 @@ import pytest
 from tests.samples import BF16, CONVOLUTIONS, F16, F64, I32, U8, Shape, draw, samples
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
+from tracejit.ir.convolution import conv_input_grad, conv_padded
 from tracejit.ir.graph import PRIMITIVES, Array, Graph, Node
 from tracejit.ir.interpreter import EagerBuilder
 from tracejit.ir.types import DTypeError, ShapeError, parse_type, type_of
@@ -95,7 +96,7 @@ def input_grad(
 ) -> Array:
     builder = EagerBuilder()
     nodes = [builder.input("x", type_of(a), a) for a in (dy, w)]
-    return builder.values[ops.conv_input_grad(*nodes, size, strides, dilation, low)]
+    return builder.values[conv_input_grad(*nodes, size, strides, dilation, low)]
 
 
 @pytest.mark.parametrize(("x", "w", "strides", "dilation"), CONVOLUTIONS)
@@ -124,6 +125,27 @@ def test_part_of_an_input_gradient_is_its_slice() -> None:
                 np.testing.assert_allclose(part, full[:, low : low + size], rtol=1e-12, atol=1e-14)
 
 
+def test_padded_convolution_is_differentiated_at_its_own_places() -> None:
+    """Values and derivatives of pad and conv apart, and no conv over more than x."""
+    for around, strides in ((((1, 1), (2, 0)), (1, 1)), (((0, 3), (1, 2)), (2, 3))):
+        builder = EagerBuilder()
+        operands = [draw(RNG, F64, s) for s in ((2, 6, 5, 1, 2), (3, 3, 1, 2, 4))]
+        x, w = (builder.input("x", type_of(a), a) for a in operands)
+        low, high = zip(*around, strict=True)
+        apart = ops.conv(ops.pad(x, 0, (0, *low, 0, 0), (0, *high, 0, 0)), w, strides, (1, 1))
+        joint = conv_padded(x, w, strides, (1, 1), around)
+        np.testing.assert_array_equal(builder.values[joint], builder.values[apart])
+        g = builder.input("g", apart.type, draw(RNG, F64, apart.shape))
+        sides = [gradients([y], [g], [x, w]) for y in (apart, joint)]
+        for expected, got in zip(*sides, strict=True):
+            np.testing.assert_allclose(
+                builder.values[got], builder.values[expected], rtol=1e-12, atol=1e-14
+            )
+        made = Graph("g", (x, w, g), (sides[1][0],)).nodes()
+        convs = [node for node in made if node.op == "conv"]
+        assert sum(node.type.size for node in convs) <= 1.5 * x.type.size
+
+
 def test_gradients_stay_within_the_set() -> None:
     """Of any order, made of conv, conv_weight_grad and movement alone."""
     builder = EagerBuilder()
@@ -134,7 +156,7 @@ def test_gradients_stay_within_the_set() -> None:
         outputs = gradients(outputs, [ops.ones_like(y) for y in outputs], [x, w])
         made = {node.op for node in Graph("g", (x, w), tuple(outputs)).nodes()}
         allowed = {"input", "conv", "conv_weight_grad", "pad", "slice", "reverse", "transpose"}
-        assert made <= allowed | {"full", "add"}
+        assert made <= allowed | {"full", "add", "concatenate", "reshape", "mark"}
 
 
 def test_equal_maxima_share() -> None:

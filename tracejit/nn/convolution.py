@@ -11,6 +11,7 @@ from typing import Any
 
 from tracejit.errors import ShapeError
 from tracejit.ir import ops
+from tracejit.ir.convolution import conv_input_grad, conv_padded
 from tracejit.ir.graph import Node
 from tracejit.nn.spatial import (
     Ints,
@@ -18,7 +19,6 @@ from tracejit.nn.spatial import (
     PerAxis,
     fitting,
     over_space,
-    padded,
     per_axis,
     sides,
     spans,
@@ -139,8 +139,7 @@ def _correlated(op: str, x: Node, w: Node, strides: Ints, padding: Padding, dila
     _nonempty(op, w, window)
     around = sides(op, padding, x.shape[1:-1], spans(window, dilation), strides)
     fitting(op, x, around, window, strides, dilation)
-    wide = padded(x, 0, around)
-    y = ops.conv(ops.reshape(wide, (*wide.shape[:-1], groups, channels)), w, strides, dilation)
+    y = conv_padded(ops.reshape(x, (*x.shape[:-1], groups, channels)), w, strides, dilation, around)
     return ops.reshape(y, (*y.shape[:-2], groups * outputs))
 
 
@@ -233,5 +232,5 @@ def _spread(op: str, x: Node, w: Node, strides: Ints, padding: Padding, dilation
     by_one_group = ops.reshape(x, (*x.shape[:-1], 1, channels))
     weights = ops.reshape(w, (*window, 1, outputs, channels))
     low = [low for low, _ in around]
-    y = ops.conv_input_grad(by_one_group, weights, sizes, strides, dilation, low)
+    y = conv_input_grad(by_one_group, weights, sizes, strides, dilation, low)
     return ops.reshape(y, (*y.shape[:-2], outputs))
