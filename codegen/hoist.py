@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tracejit.codegen.nest import Fold, For, IndexValue, Kernel, Let, Load, Stmt
+from tracejit.codegen.nest import (
+    Fold,
+    For,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Stmt,
+    loops_of,
+    parallel_loops,
+)
 
 
 def hoist(kernel: Kernel) -> Kernel:
@@ -15,21 +25,24 @@ def hoist(kernel: Kernel) -> Kernel:
     only if it moves out of all of them, so that they stay perfectly nested.
     """
     fixed = frozenset(b.name for b in kernel.buffers if b.role == "in")
-    body: list[Stmt] = []
-    for stmt in kernel.body:
+    return replace(kernel, body=tuple(_outer(kernel.body, fixed)))
+
+
+def _outer(body: Sequence[Stmt], fixed: frozenset[str]) -> list[Stmt]:
+    """A block that every thread runs: nests of parallel loops, and loops around such nests."""
+    done: list[Stmt] = []
+    for stmt in body:
         if isinstance(stmt, For) and stmt.loop.parallel:
-            body += _parallel(stmt, fixed)
+            done += _parallel(stmt, fixed)
+        elif isinstance(stmt, For) and any(loop.parallel for loop in loops_of(stmt.body)):
+            done.append(replace(stmt, body=tuple(_outer(stmt.body, fixed))))
         else:
-            body += _inner(stmt, fixed)
-    return replace(kernel, body=tuple(body))
+            done += _inner(stmt, fixed)
+    return done
 
 
 def _parallel(nest: For, fixed: frozenset[str]) -> list[Stmt]:
-    loops = [nest.loop]
-    body = nest.body
-    while len(body) == 1 and isinstance(body[0], For) and body[0].loop.parallel:
-        loops.append(body[0].loop)
-        body = body[0].body
+    loops, body = parallel_loops((nest,))
     axes = {loop.axis for loop in loops}
     inner = [s for stmt in body for s in _inner(stmt, fixed)]
     before, inner = _split(inner, axes, fixed)

@@ -37,10 +37,16 @@ from tracejit.ir.types import BOOL, I32, I64, U32, U64, DType, is_integer
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """A kernel and, for each buffer that is not scratch, the node whose value it holds."""
+    """A kernel and, for each buffer that is not scratch, the node whose value it holds.
+
+    plain: the loops before anything was done for the sake of a machine; its buffers come first.
+    members: the nodes that the kernel computes.
+    """
 
     kernel: Kernel
     nodes: tuple[Node, ...]
+    plain: Kernel
+    members: tuple[Node, ...]
 
 
 def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
@@ -111,7 +117,7 @@ class Nest:
     def finished(self, name: str, body: list[Stmt]) -> Lowered:
         buffers = (*self._buffers.values(), *self._scratch)
         kernel = Kernel(name, self.group.kind, buffers, tuple(body))
-        return Lowered(kernel, tuple(self._buffers))
+        return Lowered(kernel, tuple(self._buffers), kernel, tuple(self.at))
 
     def block(self) -> list[Stmt]:
         """Starts a new block and returns it; loads of other blocks are not seen in it."""

@@ -229,6 +229,15 @@ def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
             yield from walk(stmt.body)
 
 
+def parallel_loops(body: tuple[Stmt, ...]) -> tuple[list[Loop], tuple[Stmt, ...]]:
+    """The perfectly nested parallel loops that a block is, and what is inside them."""
+    loops: list[Loop] = []
+    while len(body) == 1 and isinstance(body[0], For) and body[0].loop.parallel:
+        loops.append(body[0].loop)
+        body = body[0].body
+    return loops, body
+
+
 def loops_of(body: Sequence[Stmt]) -> Iterator[Loop]:
     """Every loop, For and Fold alike, in program order."""
     for stmt in walk(body):

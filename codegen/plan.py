@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
 from tracejit.codegen.lower import Lowered, lower
 from tracejit.codegen.machine import Machine
@@ -106,7 +107,8 @@ def lower_all(fused: Fused) -> list[Lowered]:
 
 def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine) -> Plan:
     """Orders and places the kernels of a graph."""
-    return _Planner(fused.graph, list(lowered), machine).plan()
+    blocked = [block_sums(low, machine) for low in lowered]
+    return _Planner(fused.graph, blocked, machine).plan()
 
 
 class _Planner:
@@ -143,7 +145,7 @@ class _Planner:
                 fresh.append(position)
             elif node is not self.graph.inputs[donor]:
                 self._donate(node, donor)
-        times = [seconds(low.kernel) for low in self.lowered]
+        times = [seconds(low.plain) for low in self.lowered]
         parallel = sum(times) > SERIAL_SECONDS
         alone = [not parallel or t < ALONE_SECONDS for t in times]
         waves = self._waves(alone)
@@ -216,7 +218,7 @@ class _Planner:
         buffers = (Buffer("b0", node.dtype, size, "in"), Buffer("b1", node.dtype, size, "out"))
         k = len(self.lowered)
         kernel = Kernel(f"k{k}copy", "map", buffers, (body,))
-        self.lowered.append(Lowered(kernel, (node, taken)))
+        self.lowered.append(Lowered(kernel, (node, taken), kernel, ()))
         self.deps.append(set(self.writers[node]) | set(self.readers.get(taken, ())))
         self.readers.setdefault(node, []).append(k)
 
@@ -272,7 +274,7 @@ class _Planner:
         stored = {slot for buffer, slot in sides if buffer.role != "in"}
         in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
         kernel = schedule(low.kernel, self.machine, in_place)
-        return Launch(kernel, low.kernel, slots, alone, wave)
+        return Launch(kernel, low.plain, slots, alone, wave)
 
 
 def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:

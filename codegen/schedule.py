@@ -22,6 +22,7 @@ from tracejit.codegen.nest import (
     Stmt,
     Store,
     Tile,
+    parallel_loops,
     walk,
 )
 from tracejit.ir.types import DType
@@ -45,6 +46,8 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
 
     in_place: it may store where it reads, so nothing may be computed twice.
     """
+    if kernel.kind == "contraction" and sum(isinstance(s, For) for s in kernel.body) > 1:
+        return _blocked(hoist(kernel), machine)
     kernel = hoist(coalesce(kernel))
     body = tuple(
         _nest(s, kernel, machine, in_place) if isinstance(s, For) else s for s in kernel.body
@@ -54,12 +57,31 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
     return replace(kernel, body=body)
 
 
-def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
+def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
+    """A sum in blocks: all its nests get the tiles of the one that multiplies."""
     loops: list[Loop] = []
-    body: tuple[Stmt, ...] = (nest,)
-    while len(body) == 1 and isinstance(body[0], For) and body[0].loop.parallel:
-        loops.append(body[0].loop)
-        body = body[0].body
+    for stmt in walk(kernel.body):
+        if isinstance(stmt, For) and stmt.loop.parallel:
+            around, body = parallel_loops((stmt,))
+            if any(isinstance(s, Fold) for s in body):
+                loops, _ = _contraction(around, tuple(body), machine)
+                break
+
+    def tiled(stmt: Stmt) -> Stmt:
+        if not isinstance(stmt, For):
+            return stmt
+        if not stmt.loop.parallel:
+            return replace(stmt, body=tuple(map(tiled, stmt.body)))
+        body = tuple(parallel_loops((stmt,))[1])
+        for loop in reversed(loops):
+            body = (For(loop, body),)
+        return body[0]
+
+    return replace(kernel, body=tuple(map(tiled, kernel.body)))
+
+
+def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
+    loops, body = parallel_loops((nest,))
     if kernel.kind == "contraction":
         loops, body = _contraction(loops, body, machine)
         if not in_place:

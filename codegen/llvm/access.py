@@ -219,9 +219,7 @@ class Access:
         address = self._element(stmt.buffer, stmt.index.affine, point, ())
         name = "llvm.prefetch.p0"
         self.b.declares[name] = f"declare void @{name}(ptr, i32, i32, i32)"
-        self.b.lines.append(
-            f"  call void @{name}(ptr {address}, i32 {int(write)}, i32 3, i32 1)"
-        )
+        self.b.lines.append(f"  call void @{name}(ptr {address}, i32 {int(write)}, i32 3, i32 1)")
 
     def _load_text(self, address: str, dtype: DType, lanes: int) -> Vec:
         text = f"load {llvm_type(dtype, lanes)}, ptr {address}, align {dtype.itemsize}"

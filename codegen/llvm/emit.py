@@ -20,7 +20,18 @@ from tracejit.codegen.llvm.folds import Folds
 from tracejit.codegen.llvm.points import Points
 from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.machine import Machine
-from tracejit.codegen.nest import Fold, For, Kernel, Load, Loop, Stmt, Store, Tile
+from tracejit.codegen.nest import (
+    Fold,
+    For,
+    Kernel,
+    Load,
+    Loop,
+    Stmt,
+    Store,
+    Tile,
+    loops_of,
+    parallel_loops,
+)
 from tracejit.ir.types import BOOL
 
 
@@ -44,12 +55,8 @@ class _Emitter:
         pointers = [f"ptr %{b.name}" for b in self.kernel.buffers if b.role != "scratch"]
         body = self.kernel.body
         with self.access.scope():
-            if any(isinstance(s, For) and s.loop.parallel for s in body):
-                for stmt in body:
-                    if isinstance(stmt, For):
-                        self._nest(stmt)
-                    else:
-                        self._statement(stmt)
+            if any(loop.parallel for loop in loops_of(body)):
+                self._outer(body)
             else:
                 first = self.b.inst("icmp eq i64 %tid, 0", BOOL, 1)
                 self.control.branch(first.ref, lambda: self._block(body))
@@ -61,13 +68,27 @@ class _Emitter:
         )
         return "\n".join([f"{head} {{", "entry:", *lines, "  ret void", "}", ""])
 
+    def _outer(self, body: Sequence[Stmt]) -> None:
+        """What every thread runs: its share of each nest, in loops that all threads go through."""
+        for stmt in body:
+            if isinstance(stmt, For) and stmt.loop.parallel:
+                self._nest(stmt)
+            elif isinstance(stmt, For):
+                self._around(stmt)
+            else:
+                self._statement(stmt)
+
+    def _around(self, stmt: For) -> None:
+        def inside(number: str, none: list[Vec]) -> list[Vec]:
+            with self._tile(stmt.loop, Tile(stmt.loop.extent, 1), 0, number):
+                self._outer(stmt.body)
+            return none
+
+        self.control.loop(stmt.loop.axis, "0", str(stmt.loop.extent), inside, [], True)
+
     def _nest(self, nest: For) -> None:
         """One nest of parallel loops; its tiles are dealt out among the threads."""
-        loops: list[Loop] = []
-        body: tuple[Stmt, ...] = (nest,)
-        while len(body) == 1 and isinstance(body[0], For) and body[0].loop.parallel:
-            loops.append(body[0].loop)
-            body = body[0].body
+        loops, body = parallel_loops((nest,))
         if any(loop.extent == 0 for loop in loops):
             return
         total = 1

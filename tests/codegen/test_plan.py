@@ -16,7 +16,6 @@ from tests.codegen.plan_checks import check, follow
 from tests.codegen.running import Runner, fault_in, planned
 from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
-from tracejit.codegen.lower import Lowered
 from tracejit.codegen.plan import Launch, Plan, lower_all
 from tracejit.ir import ops
 from tracejit.ir.fusion import fuse
@@ -32,7 +31,7 @@ def checked(graph: Graph) -> Plan:
     check(made)
     lowered = lower_all(fused)
     names = dict(zip(fused.graph.nodes(), made.graph.nodes(), strict=True))
-    follow(made, [Lowered(low.kernel, tuple(names[n] for n in low.nodes)) for low in lowered])
+    follow(made, [replace(low, nodes=tuple(names[n] for n in low.nodes)) for low in lowered])
     return made
 
 

@@ -1,0 +1,142 @@
+"""Blocking: a long sum is taken in blocks whose operands stay in cache while every tile uses them.
+
+The weight gradient of a convolution sums over all pixels of all images. Taken tile by tile, each
+tile of the result would stream both operands from memory. In blocks, the sums so far lie in memory
+instead, and a block of pixels is used by all tiles while it is in L2 (the KC loop of Goto & van de
+Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"). One kernel then has three nests
+over the same tiles: clear, add a block, finish; each thread meets its own tiles in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+from tracejit.codegen.coalesce import coalesce
+from tracejit.codegen.lower import Lowered
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.nest import (
+    Acc,
+    Buffer,
+    Const,
+    Fold,
+    For,
+    IndexValue,
+    Let,
+    Load,
+    Loop,
+    Offset,
+    Stmt,
+    Store,
+    parallel_loops,
+)
+from tracejit.ir.affine import Affine, affine, axis_index, linear
+from tracejit.ir.types import TensorType
+
+# Below this many elements of the result, the tiles are too few to read the operands often.
+MIN_RESULT = 512
+# The sums so far are read and written once a block, so they must be small beside the operands.
+RESULT_SHARE = 2
+
+
+def block_sums(lowered: Lowered, machine: Machine) -> Lowered:
+    """The kernel with its sum in blocks, if its operands are read often and exceed L2."""
+    if "conv_weight_grad" not in (node.op for node in lowered.members):
+        return lowered
+    kernel = coalesce(lowered.kernel)
+    loops, body = parallel_loops(kernel.body)
+    fold = next((s for s in body if isinstance(s, Fold)), None)
+    if fold is None or len(fold.loops) < 2 or len(fold.accs) != 1:
+        return lowered
+    result = prod(loop.extent for loop in loops)
+    if result < MIN_RESULT or any(isinstance(s, Let | IndexValue) for s in fold.body):
+        return lowered
+    result_bytes = result * fold.accs[0].dtype.itemsize
+    cut = _block(fold, loops, machine.l2 // 2, RESULT_SHARE * result_bytes)
+    if cut is None:
+        return lowered
+    node = lowered.nodes[0]
+    (acc,) = fold.accs
+    sums = node.builder.input("sums", TensorType((result,), acc.dtype))
+    buffers = [b for b in kernel.buffers if b.role != "scratch"]
+    buffer = Buffer(f"b{len(buffers)}", acc.dtype, result, "inout")
+    blocked = _blocked(loops, body, fold, cut, buffer)
+    others = (b for b in kernel.buffers if b.role == "scratch")
+    kernel = replace(kernel, buffers=(*buffers, buffer, *others), body=tuple(blocked))
+    return Lowered(kernel, (*lowered.nodes, sums), lowered.plain, lowered.members)
+
+
+def _block(fold: Fold, loops: Sequence[Loop], room: int, least: int) -> tuple[int, int] | None:
+    """Which loop of the fold to cut, and into blocks of how many; those before it run outside.
+
+    None where both operands together fit into `room` or are below `least`, or no block fits.
+    """
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    if len(loads) != 2:
+        return None
+    sizes = {loop.axis: loop.extent for loop in (*loops, *fold.loops)}
+    if sum(_touched(load, sizes) for load in loads) <= max(room, least):
+        return None
+    for position, loop in enumerate(fold.loops):
+        outside = {x.axis: 1 for x in fold.loops[:position]}
+        for size in range(loop.extent, 0, -1):
+            if loop.extent % size == 0:
+                inside = sizes | outside | {loop.axis: size}
+                if sum(_touched(load, inside) for load in loads) <= room:
+                    return position, size
+    return None
+
+
+def _touched(load: Load, extents: dict[str, int]) -> int:
+    """About how many bytes a load reads while its axes take `extents` many values each."""
+    terms = [(abs(c), extents[a]) for a, c in load.index.affine.terms]
+    reach = 1 + sum(c * (n - 1) for c, n in terms)
+    return min(reach, prod(n for _, n in terms)) * load.dtype.itemsize
+
+
+def _blocked(
+    loops: list[Loop], body: Sequence[Stmt], fold: Fold, cut: tuple[int, int], buffer: Buffer
+) -> list[Stmt]:
+    position, size = cut
+    (acc,) = fold.accs
+    index = tuple(axis_index(loop.axis) for loop in loops)
+    place = Offset(linear(index, [loop.extent for loop in loops]))
+    clear: list[Stmt] = [Store(buffer.name, place, Const(0, acc.dtype))]
+    outer = list(fold.loops[:position])
+    loop = fold.loops[position]
+    if size < loop.extent:
+        count = Loop(f"{loop.axis}b", loop.extent // size)
+        outer.append(count)
+        moved = affine({count.axis: size, loop.axis: 1})
+        inner = tuple(_moved(s, loop.axis, moved) for s in fold.body)
+        rest = (replace(loop, extent=size), *fold.loops[position + 1 :])
+    else:
+        inner, rest = fold.body, fold.loops[position:]
+    part = Acc("part", acc.dtype, acc.op, acc.args)
+    block = Fold(rest, inner, (part,), fold.loc)
+    add: list[Stmt] = [
+        block,
+        Load("before", acc.dtype, buffer.name, place),
+        Let("after", acc.dtype, "add", ("before", "part")),
+        Store(buffer.name, place, "after"),
+    ]
+    finish = [Load(acc.name, acc.dtype, buffer.name, place) if s is fold else s for s in body]
+    blocks = _nested(loops, add)
+    for around in reversed(outer):
+        blocks = [For(around, tuple(blocks))]
+    return [*_nested(loops, clear), *blocks, *_nested(loops, finish)]
+
+
+def _nested(loops: Sequence[Loop], body: Sequence[Stmt]) -> list[Stmt]:
+    done = list(body)
+    for loop in reversed(loops):
+        done = [For(loop, tuple(done))]
+    return done
+
+
+def _moved(stmt: Stmt, axis: str, to: Affine) -> Stmt:
+    if isinstance(stmt, Load):
+        index = stmt.index.affine.substitute({axis: to})
+        return replace(stmt, index=Offset(index, stmt.index.dynamic))
+    return stmt
