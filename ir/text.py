@@ -78,7 +78,8 @@ def print_fused(fused: Fused) -> str:
         reduced = f" reducing {' '.join(group.reduced)}" if group.reduced else ""
         stores = ", ".join(names[node] for node in group.outputs)
         lines.append(f"  # kernel {number}: {group.kind} over [{axes}]{reduced}, stores {stores}")
-        lines += unseen(group.at)
+        if group.kind != "border":  # whose one member stands where its inside is computed
+            lines += unseen(group.at)
     lines += unseen(graph.outputs)
     return _join(graph, names, lines)
 

@@ -165,6 +165,7 @@ def test_rebuild_keeps_what_the_rewrite_keeps() -> None:
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_values", {})  # what other tests have set in this process
     monkeypatch.setenv("TRACEJIT_CACHE", "off")
     assert config.get("cache") is False
     monkeypatch.setenv("TRACEJIT_LOG", "passes,retrace")
