@@ -21,6 +21,8 @@ from tracejit.tracer import Tracer
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+# Functions whose result has a shape that depends on values, and what to write in traced code.
+SHAPELESS: dict[Callable[..., Any], str] = {}
 _keywords: dict[Callable[..., Any], frozenset[str]] = {}
 
 # Keywords whose usual value asks for nothing.
@@ -74,6 +76,11 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
     if function in UFUNCS and isinstance(function, np.ufunc):
         return apply(function, *args, **keywords)
     form = FUNCTIONS.get(function)
+    if function in SHAPELESS:
+        raise UnsupportedError(
+            f"{name_of(function)}: the shape of the result depends on values{here()}, and in traced"
+            f" code shapes are known; {SHAPELESS[function]}"
+        )
     if form is None:
         raise unsupported(name_of(function))
     return form(*args, **_accepted(function, form, keywords))

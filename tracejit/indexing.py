@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from tracejit.errors import UnsupportedError
 from tracejit.ir import ops
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BOOL, ShapeError
+from tracejit.ir.types import BOOL, Shape, ShapeError
 from tracejit.source import here, user_loc
 from tracejit.trace import current_trace, escaped
 from tracejit.tracer import Tracer
@@ -24,23 +25,24 @@ def getitem(x: Tracer, index: Any) -> Any:
         raise escaped(x)
     x = trace.array(x)
     trace.builder.loc = user_loc()
-    items = _expanded(x, index if isinstance(index, tuple) else (index,))
-    if any(_is_array(i) for i in items):
+    items = expanded(x, index if isinstance(index, tuple) else (index,))
+    if any(is_array(i) for i in items):
         return _advanced(x, items)
     return x.trace.wrap(_basic(x.node, items))
 
 
-def _is_array(item: Any) -> bool:
+def is_array(item: Any) -> bool:
     return isinstance(item, Tracer | Variable | np.ndarray | list)
 
 
-def _is_int(item: Any) -> bool:
+def is_int(item: Any) -> bool:
     return isinstance(item, int | np.integer) and not isinstance(item, bool)
 
 
-def _expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
+def expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
     """One item per axis (and per None): the ellipsis and the missing slices written out."""
     taken = 0
+    index = tuple(part for item in index for part in _known_mask(x, item))
     for item in index:
         if isinstance(item, bool | np.bool_) or getattr(item, "dtype", None) == BOOL:
             raise UnsupportedError(
@@ -48,7 +50,7 @@ def _expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
                 " use np.where(mask, x, other)"
             )
         is_view = item is None or item is Ellipsis or isinstance(item, slice)
-        if not (is_view or _is_int(item) or _is_array(item)):
+        if not (is_view or is_int(item) or is_array(item)):
             raise UnsupportedError(
                 f"index: {type(item).__name__} is no index{here()}; use ints, slices, None,"
                 " Ellipsis or integer arrays"
@@ -61,9 +63,24 @@ def _expanded(x: Tracer, index: tuple[Any, ...]) -> list[Any]:
     return [*index[:at], *fill, *index[at + 1 :]]
 
 
-def _basic(node: Node, items: list[Any]) -> Node:
-    """slice, then reverse, then reshape; each only where it changes something."""
-    start, stop, step, flipped, shape = [], [], [], [], []
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """A basic index: which elements of each axis, and the shape that they are given.
+
+    region: the elements' shape with one dimension per axis of the array. shape: as the user sees
+    it, without those of ints and with those of None. flipped: axes that run backwards.
+    """
+
+    start: list[int]
+    stop: list[int]
+    step: list[int]
+    flipped: list[int]
+    region: list[int]
+    shape: Shape
+
+
+def basic_spans(node: Node, items: list[Any]) -> Spans:
+    start, stop, step, flipped, region, shape = [], [], [], [], [], []
     axis = 0
     for item in items:
         if item is None:
@@ -77,13 +94,31 @@ def _basic(node: Node, items: list[Any]) -> Node:
                 flipped.append(axis)
         else:
             low = _int_bound(node, int(item), axis)
-            high, by = low + 1, 1
+            high, by, count = low + 1, 1, 1
         start.append(low)
         stop.append(high)
         step.append(by)
+        region.append(count)
         axis += 1
-    out = ops.slice(node, start, stop, step)
-    return ops.reshape(ops.reverse(out, flipped), shape)
+    return Spans(start, stop, step, flipped, region, tuple(shape))
+
+
+def _basic(node: Node, items: list[Any]) -> Node:
+    """slice, then reverse, then reshape; each only where it changes something."""
+    spans = basic_spans(node, items)
+    out = ops.slice(node, spans.start, spans.stop, spans.step)
+    return ops.reshape(ops.reverse(out, spans.flipped), spans.shape)
+
+
+def _known_mask(x: Tracer, item: Any) -> tuple[Any, ...]:
+    """A mask whose values are known, as the indices of its True elements; else the item itself."""
+    if isinstance(item, Tracer) and item.dtype == BOOL and item.has_value:
+        item = np.asarray(item)
+    if isinstance(item, list) and np.asarray(item).dtype == BOOL:
+        item = np.asarray(item)
+    if isinstance(item, np.ndarray) and item.dtype == BOOL and item.ndim:
+        return np.nonzero(item)
+    return (item,)
 
 
 def _slice_bounds(item: slice, size: int) -> tuple[int, int, int, int, bool]:
@@ -115,13 +150,13 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
     from tracejit.movement import moveaxis
     from tracejit.selection import integer_index, take
 
-    views = [slice(None) if _is_array(i) or _is_int(i) else i for i in items]
+    views = [slice(None) if is_array(i) or is_int(i) else i for i in items]
     x = x.trace.wrap(_basic(x.node, views))
-    where = [p for p, i in enumerate(items) if _is_array(i) or _is_int(i)]
+    where = [p for p, i in enumerate(items) if is_array(i) or is_int(i)]
     arrays = []
     for position in where:
         item = items[position]
-        if _is_int(item):
+        if is_int(item):
             item = np.asarray(_int_bound(x.node, int(item), position))
         elif isinstance(item, np.ndarray):
             _check_bounds(x, item, position)

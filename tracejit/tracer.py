@@ -150,18 +150,26 @@ class Tracer(ArrayOperators):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise UnsupportedError(
-            f"item assignment: a traced {self.node.type} cannot be changed in place{here()}; build"
-            " a new array with np.where(mask, value, x), np.concatenate or np.stack"
+            f"item assignment: a traced {self.node.type} cannot be changed in place{here()}; write"
+            " x = x.at[index].set(value), or build a new array with np.where(mask, value, x)"
         )
 
     @property
-    def _has_value(self) -> bool:
+    def at(self) -> Any:
+        """x.at[index].set(v), add, mul, min, max: a copy of x that differs there."""
+        from tracejit.updates import At
+
+        return At(self)
+
+    @property
+    def has_value(self) -> bool:
+        """Whether this is an element of a define-by-run trace, and not of a vmap."""
         return isinstance(self.trace, EagerTrace) and self.node in self.trace.builder.values
 
     def _known(self, wanted: str) -> Array:
         """The value, which a define-by-run trace has; else raises ConcretizationError."""
         if isinstance(self.trace, EagerTrace):
-            if self._has_value:
+            if self.has_value:
                 return self.trace.value(self)
             raise concretization_error(self.node, wanted, "under vmap")
         if not self.trace.live:
@@ -196,7 +204,7 @@ class Tracer(ArrayOperators):
         return self
 
     def __format__(self, spec: str) -> str:
-        if self._has_value:
+        if self.has_value:
             return format(self._known("format").item() if not self.shape else str(self), spec)
         if spec:
             raise concretization_error(self.node, "format")
@@ -204,9 +212,9 @@ class Tracer(ArrayOperators):
 
     def __repr__(self) -> str:
         kind = str(self.node.type) + (", weak" if self.weak else "")
-        if self._has_value:
+        if self.has_value:
             return f"Tracer({self._known('repr')!r})"
         return f"Tracer<{kind}>"
 
     def __str__(self) -> str:
-        return str(self._known("str")) if self._has_value else repr(self)
+        return str(self._known("str")) if self.has_value else repr(self)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit import inverse
 from tracejit.errors import UnsupportedError
 from tracejit.ir.graph import Node
 from tracejit.ir.ops import full_like
@@ -123,6 +124,13 @@ def cbrt(x: Node) -> Node:
     return emit("sign", x) * emit("pow", emit("abs", x), full_like(x, 1 / 3))
 
 
+def heaviside(x: Node, y: Node) -> Node:
+    """0, y at 0, 1."""
+    zero = full_like(x, 0.0)
+    step = select(emit("lt", x, zero), zero, select(emit("eq", x, zero), y, full_like(x, 1.0)))
+    return select(emit("ne", x, x), x, step)
+
+
 INF = float("inf")
 
 UFUNCS: dict[np.ufunc, Rule] = {
@@ -156,6 +164,16 @@ UFUNCS: dict[np.ufunc, Rule] = {
     np.sinh: sinh,
     np.cosh: cosh,
     np.arctanh: arctanh,
+    np.arcsin: inverse.arcsin,
+    np.arccos: inverse.arccos,
+    np.arctan: inverse.arctan,
+    np.arctan2: inverse.arctan2,
+    np.arcsinh: inverse.arcsinh,
+    np.arccosh: inverse.arccosh,
+    np.hypot: inverse.hypot,
+    np.signbit: inverse.signbit,
+    np.copysign: inverse.copysign,
+    np.heaviside: heaviside,
     np.deg2rad: lambda x: x * (np.pi / 180),
     np.radians: lambda x: x * (np.pi / 180),
     np.rad2deg: lambda x: x * (180 / np.pi),
@@ -172,6 +190,7 @@ UFUNCS: dict[np.ufunc, Rule] = {
     np.rint: rounding(op("round")),
     np.trunc: rounding(trunc),
     np.logaddexp: logaddexp,
+    np.logaddexp2: lambda x, y: logaddexp(x * log(2.0), y * log(2.0)) / log(2.0),
     np.isnan: float_test(lambda x: emit("ne", x, x), False),
     np.isinf: float_test(lambda x: emit("eq", emit("abs", x), full_like(x, INF)), False),
     np.isfinite: float_test(lambda x: emit("lt", emit("abs", x), full_like(x, INF)), True),
@@ -205,6 +224,10 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
     trace.builder.loc = user_loc()
     if ufunc is np.divmod:
         return apply(np.floor_divide, *operands), apply(np.remainder, *operands)
+    if ufunc is np.modf:
+        return apply(np.copysign, operands[0] - np.trunc(operands[0]), operands[0]), np.trunc(
+            operands[0]
+        )
     rule = UFUNCS.get(ufunc)
     if rule is None:
         return _other(ufunc, trace, operands)
@@ -275,6 +298,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, 
             f"np.{ufunc.__name__}: out= (or an operator like +=) would write a traced value into"
             f" an existing array{here()}; write `a = a + b`, or assign to a tj.Variable"
         )
+    from tracejit.cumulative import ACCUMULATE, accumulate
+
     if current_trace() is None:
         return getattr(ufunc, method)(*map(untraced, operands), **keywords)
     if keywords.pop("where", True) is not True:
@@ -285,6 +310,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, 
     dtype = keywords.pop("dtype", None)
     if method == "reduce":
         return _reduce(ufunc, operands[0], dtype=dtype, **keywords)
+    if method == "accumulate" and ufunc in ACCUMULATE:
+        return accumulate(ufunc, operands[0], dtype=dtype, **keywords)
     left = set(keywords) - _IGNORED
     if left or method not in ("__call__", "outer"):
         what = f"keyword {left.pop()!r}" if left else f"method .{method}"

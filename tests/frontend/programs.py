@@ -235,4 +235,83 @@ _CONTRACTION = [
     _row("np.einsum('ij,jk,kl->il', x, y, z)", "f64[2,3]", "f64[3,4]", "f64[4,2]"),
 ]  # fmt: skip
 
-PROGRAMS = [*_ELEMENTWISE, *_REDUCTIONS, *_MOVEMENT, *_INDEXING, *_SELECTION, *_CONTRACTION]
+_INVERSE = [
+    *(_row(f"np.{n}(x)", kind) for n in ("arctan", "arcsinh") for kind in ("f32[9]", "f64[4,5]")),
+    *(_row(f"np.{n}(np.tanh(x))", k) for n in ("arcsin", "arccos") for k in ("f32[9]", "f64[9]")),
+    *(_row("np.arccosh(1 + x * x)", kind) for kind in ("f32[9]", "f64[9]")),
+    *(_row(f"np.{n}(x, y)", "f64[4,5]", "f64[5]") for n in ("arctan2", "hypot", "copysign")),
+    *(_row(f"np.{n}(x, y)", "f32[9]", "f32[9]") for n in ("arctan2", "hypot", "logaddexp2")),
+    _row("(np.arctan2(x * 0, y), np.arctan2(y, 0 * x), np.arctan2(-0.0 * x, y))",
+         "f64[9]", "f64[9]"),
+    _row("np.arctan2([0.0, -0.0, 0.0, -0.0, np.inf, np.inf, -np.inf, 1.0] + x * 0,"
+         " [0.0, 0.0, -0.0, -0.0, np.inf, -np.inf, -np.inf, -np.inf])", "f64[8]"),
+    _row("np.hypot([np.inf, np.nan, 1e300, 0.0] + x * 0, [np.nan, -np.inf, 1e300, 0.0])", "f64[4]"),
+    _row("(np.arcsinh(x * 1e200), np.arccosh(1 + x * x * 1e20), np.arctan(1 / (x * 0)))", "f64[5]"),
+    _row("(np.signbit(x), np.signbit(x * 0), np.signbit(y))", "f64[7]", "i32[5]"),
+    _row("(np.heaviside(x, 0.5), np.heaviside(0 * x, y))", "f64[5]", "f64[5]"),
+    _row("(np.modf(x), np.sinc(x), np.arctan(y))", "f64[5]", "i32[4]"),
+    _row("(np.arcsin(np.tanh(x)), np.arctan(x))", "f16[9]"),
+    _row("(np.asin(x / 9), np.acos(x / 9), np.atan(x), np.atan2(x, 1), np.pow(x, 2))", "f64[5]"),
+]  # fmt: skip
+
+_CUMULATIVE = [
+    *(_row(f"np.cum{n}(x, axis={axis})", "f64[3,40]") for n in ("sum", "prod") for axis in (0, 1)),
+    *(_row("np.cumsum(x)", t) for t in ("i32[300]", "f64[17]", "f64[0]", "bool[5]", "u8[16]")),
+    _row("(x.cumsum(), x.cumprod(1), np.cumsum(x, dtype=np.float64))", "f32[3,4]"),
+    _row("np.cumulative_sum(x, axis=1, include_initial=True)", "f64[3,20]"),
+    _row("(np.cumulative_prod(x), np.cumulative_sum(x, include_initial=True))", "f64[5]"),
+    _row("(np.maximum.accumulate(x, axis=1), np.minimum.accumulate(x), np.add.accumulate(x))",
+         "f64[4,33]"),
+    _row("(np.maximum.accumulate(x), np.minimum.accumulate(x))", "i32[40]"),
+    _row("np.cumsum(np.where(y > 2, np.inf, x))", "f64[40]", "f64[40]"),
+]  # fmt: skip
+
+_REARRANGED = [
+    _row("(np.unstack(x), np.unstack(x, axis=-1))", "f32[2,3]"),
+    _row("np.meshgrid(x, y)", "f32[3]", "f32[4]"),
+    _row("np.meshgrid(x, y, indexing='ij', sparse=True)", "f32[3]", "f32[4]"),
+    _row("(np.fliplr(x), np.flipud(x), [np.rot90(x, k) for k in range(-1, 4)])", "f32[2,3]"),
+    _row("(np.rollaxis(x, 2), np.rollaxis(x, 0, 2), np.rollaxis(x, 1, -1))", "f32[2,3,4]"),
+    _row("(np.atleast_3d(y), np.dstack([x, x]), np.append(x, y), np.append(x, x, 1))",
+         "f32[2,3]", "f32[4]"),
+    _row("(np.hsplit(x, 2), np.vsplit(x, 3), np.delete(x, 1, 0), np.delete(x, [0, 3], axis=1))",
+         "f32[3,4]"),
+    _row("(np.vander(y), np.vander(y, 5, increasing=True), np.kron(x, y), np.kron(x, x.T))",
+         "f64[2,3]", "f64[4]"),
+    _row("(np.cross(x, y), np.cross(x.T, y.T, axis=0))", "f64[4,3]", "f64[4,3]"),
+    _row("(np.linalg.outer(y, y), np.linalg.trace(x), np.linalg.diagonal(x, offset=1))",
+         "f64[2,3,3]", "f64[3]"),
+    _row("(np.linalg.matrix_norm(x), np.linalg.matrix_norm(x, ord=1), np.linalg.matrix_power(x, 5),"
+         " np.linalg.matrix_norm(x, ord=np.inf, keepdims=True), np.linalg.matrix_power(x, 0))",
+         "f64[2,3,3]"),
+    _row("np.linalg.multi_dot([x, y, z])", "f64[2,3]", "f64[3,4]", "f64[4]"),
+]  # fmt: skip
+
+_SEARCHING = [
+    *(
+        _row(f"np.searchsorted(np.cumsum(np.abs(x)), y, side={side!r})", kind, "f64[3,5]")
+        for side in ("left", "right")
+        for kind in ("f64[1]", "f64[7]", "f64[8]", "f64[33]", "f64[0]")
+    ),
+    _row("(np.searchsorted(x * 0, y * 0), np.searchsorted(x * 0, 0 * y, 'right'))",
+         "i32[5]", "i32[3]"),
+    _row("(np.digitize(y, np.arange(5.0)), np.digitize(y, np.arange(5.0), right=True))",
+         "f64[1]", "f64[9]"),
+    _row("np.interp(y, np.cumsum(np.abs(x)) - 2, x)", "f64[9]", "f64[20]"),
+    _row("np.interp(y, np.cumsum(np.abs(x)) - 2, x, left=-1, right=7)", "f64[9]", "f64[20]"),
+    *(
+        _row(f"np.nan{n}(np.where(x > 1, np.nan, x), axis={axis})", "f64[5,6]")
+        for n in ("sum", "prod", "mean", "var", "std", "max", "min")
+        for axis in ("None", 1)
+    ),
+    _row("np.nanmean(np.where(x > 1, np.nan, x), 0, keepdims=True)", "f32[5,6]"),
+    _row("np.select([x > 1, x > 0], [x, x * 2], default=-1)", "f64[9]"),
+    _row("(np.isin(x, [1, 2, -3]), np.isin(x, y, invert=True))", "i32[9]", "i32[4]"),
+    _row("(np.array_equal(x, x), np.array_equal(x, x + 1), np.array_equal(x, x[:2]))", "f64[4]"),
+    _row("(x[np.array([True, False, True])], x[:, [True, False, False, True]])", "f32[3,4]"),
+]  # fmt: skip
+
+PROGRAMS = [
+    *_INVERSE, *_CUMULATIVE, *_REARRANGED, *_SEARCHING,
+    *_ELEMENTWISE, *_REDUCTIONS, *_MOVEMENT, *_INDEXING, *_SELECTION, *_CONTRACTION,
+]  # fmt: skip

@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as _np
 
-from tracejit import contraction, movement, reductions, selection  # noqa: F401  (fill FUNCTIONS)
-from tracejit.functions import FUNCTIONS, checked_dtype
+from tracejit import (  # noqa: F401  (fill FUNCTIONS)
+    contraction,
+    cumulative,
+    movement,
+    rearranging,
+    reductions,
+    searching,
+    selection,
+)
+from tracejit.functions import FUNCTIONS, SHAPELESS, checked_dtype
 from tracejit.ir import ops as _ops
 from tracejit.ir.graph import Scalar as _Scalar
 from tracejit.ir.types import BF16, BOOL, I64, TensorType
@@ -39,12 +47,44 @@ _TRACED: dict[str, Any] = {
     "matmul": _np.matmul,
     "vecdot": _np.vecdot,
     "divmod": _np.divmod,
+    "modf": _np.modf,
 }
+# What NumPy has and traced code has not: eager, with an error that says so for a traced operand.
+_EAGER: dict[str, Any] = {
+    **{f.__name__: f for f in SHAPELESS},
+    **{
+        f.__name__: f
+        for f in (
+            _np.sort, _np.argsort, _np.lexsort, _np.partition, _np.argpartition, _np.median,
+            _np.percentile, _np.quantile, _np.nanmedian, _np.nanpercentile, _np.nanquantile,
+            _np.nextafter, _np.spacing, _np.histogram, _np.can_cast, _np.promote_types,
+            _np.from_dlpack, _np.ldexp, _np.frexp, _np.gcd, _np.lcm, _np.bitwise_count, _np.real,
+            _np.imag, _np.tril_indices, _np.triu_indices, _np.indices, _np.logspace,
+            _np.geomspace,
+        )
+    },
+}  # fmt: skip
+_TRACED_OR_EAGER = {**_EAGER, **_TRACED}
+
+
+def nonzero(a: Any, size: int | None = None, fill_value: Any = 0) -> Any:
+    """NumPy's; with size=n also in traced code: n indices, the last of them fill_value."""
+    if size is None:
+        return _np.nonzero(a)
+    if current_trace() is not None:
+        return searching.nonzero(a, size, fill_value)
+    found = _np.nonzero(a)
+    filler = _np.full(builtins.max(size - len(found[0]), 0), fill_value)
+    return tuple(_np.concatenate([f, filler])[:size].astype(_np.int64) for f in found)
+
+
+def flatnonzero(a: Any, size: int | None = None, fill_value: Any = 0) -> Any:
+    return nonzero(_np.ravel(a), size, fill_value)[0]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _TRACED:
-        return _TRACED[name]
+    if name in _TRACED_OR_EAGER:
+        return _TRACED_OR_EAGER[name]
     raise AttributeError(
         f"tracejit.numpy has no {name!r}"
         + (": numpy has, but it has no traced form" if hasattr(_np, name) else "")
@@ -52,7 +92,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_TRACED})
+    return sorted({*globals(), *_TRACED_OR_EAGER})
 
 
 def _dtype_of(fill: Any, dtype: Any) -> Any:

@@ -1,0 +1,167 @@
+"""Programs that go wrong, one per kind of error: docs/errors.md shows them with what is said."""
+
+from __future__ import annotations
+
+GALLERY = {
+    "Shapes that do not fit": """
+@tj.jit
+def step(x):
+    return x @ np.ones((2, 5))
+step(x)
+""",
+    "A branch on a traced value": """
+@tj.jit
+def step(x):
+    if x.sum() > 0:
+        return x
+    return -x
+step(x)
+""",
+    "A loop on a traced value": """
+@tj.jit
+def step(x):
+    while x[0, 0] < 10:
+        x = 2 * x
+    return x
+step(x)
+""",
+    "The value of a traced array": """
+import math
+@tj.jit
+def step(x):
+    return math.exp(x[0, 0])
+step(x)
+""",
+    "A size that is not known": """
+@tj.jit
+def step(x, n):
+    return sum(x[i] for i in range(n))
+step(x, 3)
+""",
+    "A function without a traced form": """
+@tj.jit
+def step(x):
+    return np.sort(x)
+step(x)
+""",
+    "A mask, whose result has a shape that depends on values": """
+@tj.jit
+def step(x):
+    return x[x > 0]
+step(x)
+""",
+    "nonzero, whose result has a shape that depends on values": """
+@tj.jit
+def step(x):
+    return np.nonzero(x)
+step(x)
+""",
+    "unique, whose result has a shape that depends on values": """
+@tj.jit
+def step(x):
+    return np.unique(x)
+step(x)
+""",
+    "Assignment to an item": """
+@tj.jit
+def step(x):
+    x[0] = 1
+    return x
+step(x)
+""",
+    "Adding into an array that was captured": """
+total = np.zeros((4, 3))
+@tj.jit
+def step(x):
+    global total
+    total += x
+step(x)
+""",
+    "An argument that is no array": """
+@tj.jit
+def step(x, mode):
+    return x
+step(x, "train")
+""",
+    "Complex numbers": """
+@tj.jit
+def step(x):
+    return x
+step(x.astype(complex))
+""",
+    "dtypes that an operation does not take": """
+@tj.jit
+def step(x):
+    return x & x
+step(x)
+""",
+    "A traced value kept outside": """
+kept = []
+@tj.jit
+def step(x):
+    kept.append(x * 2)
+    return x
+step(x)
+kept[0] + 1
+""",
+    "The gradient of a loss that is no scalar": """
+def loss(x):
+    return x * x
+tj.grad(loss)(x)
+""",
+    "The gradient by an integer": """
+def loss(x, n):
+    return (x * n).sum()
+tj.grad(loss, argnums=1)(x, np.arange(3))
+""",
+    "has_aux without aux": """
+def loss(x):
+    return x.sum()
+tj.value_and_grad(loss, has_aux=True)(x)
+""",
+    "Cotangents of another structure": """
+value, pullback = tj.vjp(np.sin, x)
+pullback((x, x))
+""",
+    "A custom_vjp without its derivative": """
+@tj.custom_vjp
+def scale(x):
+    return 2 * x
+tj.grad(lambda x: scale(x).sum())(x)
+""",
+    "A bwd that does not fit the arguments": """
+@tj.custom_vjp
+def scale(x):
+    return 2 * x
+scale.defvjp(lambda x: (2 * x, None), lambda residuals, g: g)
+tj.grad(lambda x: scale(x).sum())(x)
+""",
+    "vmap over axes of different sizes": """
+tj.vmap(np.add)(x, x[:2])
+""",
+    "vmap over an axis that is not there": """
+tj.vmap(np.sin, in_axes=2)(x)
+""",
+    "A branch on an element of a vmap": """
+def positive(row):
+    return row if row.sum() > 0 else -row
+tj.vmap(positive)(x)
+""",
+    "A Variable keeps its shape": """
+weight = tj.Variable(x, name="weight")
+weight.assign(x[:2])
+""",
+    "Donated memory that is used twice": """
+@tj.jit(donate_argnames=("a",))
+def step(a, b):
+    return a + b
+step(x, x)
+""",
+    "The first nan": """
+@tj.jit
+def step(x):
+    return np.log(x - 2)
+with tj.debug.check_nans():
+    step(x)
+""",
+}

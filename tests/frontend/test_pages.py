@@ -1,0 +1,198 @@
+"""docs/numpy.md and docs/errors.md are written by this file: `pytest --update-golden`."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+import tracejit as tj
+import tracejit.numpy as tnp
+from tests.frontend.gallery import GALLERY
+from tracejit.functions import FUNCTIONS, SHAPELESS
+from tracejit.ufuncs import UFUNCS
+
+Golden = Callable[[str, str], None]
+
+# The functions of the array API standard 2024.12, without its linalg and fft extensions.
+_STANDARD = """
+arange asarray empty empty_like eye from_dlpack full full_like linspace meshgrid ones ones_like
+tril triu zeros zeros_like astype broadcast_arrays broadcast_to can_cast finfo iinfo isdtype
+result_type abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift
+bitwise_invert bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide
+equal exp expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less
+less_equal log log1p log2 log10 logaddexp logical_and logical_not logical_or logical_xor maximum
+minimum multiply negative nextafter not_equal positive pow real reciprocal remainder round sign
+signbit sin sinh square sqrt subtract tan tanh trunc take take_along_axis matmul matrix_transpose
+tensordot vecdot concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze stack
+tile unstack argmax argmin count_nonzero nonzero searchsorted where unique_all unique_counts
+unique_inverse unique_values argsort sort cumulative_prod cumulative_sum max mean min prod std sum
+var all any diff
+"""
+STANDARD = _STANDARD.split()
+
+_MAKERS = """
+arange asarray array empty empty_like eye full full_like identity linspace ones ones_like zeros
+zeros_like
+"""
+MAKERS = _MAKERS.split()
+
+# Why a name of the standard has no traced form.
+EXPLAINED = {
+    "from_dlpack": "eager; a jitted function takes objects with `__dlpack__` as they are",
+    "can_cast": "eager: a question about dtypes",
+    "imag": "eager: complex numbers are not traced",
+    "real": "eager: complex numbers are not traced",
+    "nextafter": "eager: needs the bits of floats, which no primitive gives",
+    "sort": "eager: no compiled form yet",
+    "argsort": "eager: no compiled form yet",
+    "nonzero": "the shape depends on values; with `size=n` it traces",
+    **{
+        f"unique_{what}": "eager: the shape depends on values"
+        for what in ("all", "counts", "inverse", "values")
+    },
+}
+
+ONLY_DTYPES = {"finfo", "iinfo"}
+
+
+def traced(name: str) -> bool:
+    """Whether tracejit.numpy's function of that name has a traced form."""
+    function = getattr(tnp, name, None)
+    special = name in MAKERS or function in (np.matmul, np.vecdot, np.divmod, np.modf)
+    return special or function in UFUNCS or function in FUNCTIONS
+
+
+def test_every_name_of_the_standard_is_there_and_traces_or_says_why() -> None:
+    assert [n for n in STANDARD if not hasattr(tnp, n)] == []
+    without = {n for n in STANDARD if not traced(n)} - ONLY_DTYPES
+    assert without == set(EXPLAINED)
+
+
+def columns(names: Iterable[str]) -> str:
+    return " ".join(f"`{n}`" for n in sorted(set(names)))
+
+
+def family(module: str) -> list[str]:
+    """np's names whose traced form stands in that module, `linalg.` in front of linalg's."""
+    found = [
+        ("linalg." if function is not getattr(np, function.__name__, None) else "")
+        + function.__name__
+        for function, form in FUNCTIONS.items()
+        if form.__module__ == f"tracejit.{module}"
+    ]
+    assert found, module
+    return found
+
+
+FAMILIES = {
+    "Reductions": "reductions",
+    "Running sums and extrema": "cumulative",
+    "Shapes, joining, splitting": "movement",
+    "More of those, and small linear algebra": "rearranging",
+    "Choosing elements": "selection",
+    "Searching, interpolation, nan-aware": "searching",
+    "Products": "contraction",
+}
+
+
+NOTES = (
+    "Aliases of the array API standard (`acos`, `concat`, `permute_dims`, `pow`, ...) are NumPy's"
+    " own, and trace too.",
+    "Ufuncs take `dtype=`; `.reduce` of add, multiply, maximum, minimum, logical_and, logical_or;"
+    " `.accumulate` of the first four; `.outer`.",
+    "`x[...]` takes ints, slices, None, Ellipsis, integer arrays on any axes, and masks whose"
+    " values are known (NumPy arrays; define by run any).",
+    "`x.at[index].set(v)`, `add`, `subtract`, `multiply`, `divide`, `min`, `max`, `apply`, `get`:"
+    " as in JAX. Indices beyond the end are left out; with index arrays all but `add` compare each"
+    " row with each index.",
+    "`y += x` on a local name rebinds it. Items of a traced array cannot be assigned: use `.at`.",
+    "`cumsum` and its kin take log2(16) steps in blocks of 16, then again across blocks: floats are"
+    " as accurate as in a pairwise sum.",
+    "`signbit` of a nan is False. A traced index beyond the end reads the last row, as in JAX.",
+)
+
+TRANSFORMATIONS = {
+    "`grad`, `value_and_grad`": "`argnums`, `has_aux`; `wrt=` a list of Variables",
+    "`vjp`, `jvp`": "`jvp` is the transpose of the pullback, so each operation has one derivative"
+    " rule; the cotangent of an integer is None",
+    "`jacobian`, `hessian`": "backward, or forward where the arguments have fewer elements than the"
+    " result",
+    "`vmap`": "one batch rule per primitive; `in_axes`, `out_axes`, `axis_size`; a branch on an"
+    " element is an error",
+    "`custom_vjp`": "`defvjp(fwd, bwd)`, `nondiff_argnums`; in a trace `fwd` stands for the"
+    " function",
+    "`checkpoint`": "the backward sweep computes again, from copies that are merged with nothing:"
+    " less memory, more work",
+    "`stop_gradient`": "the identity, and a constant to differentiation",
+}
+
+
+def table(head: str, rows: dict[str, str]) -> str:
+    lines = [f"| {name} | {text} |" for name, text in rows.items()]
+    return "\n".join([f"| {head} |", "|---|---|", *lines])
+
+
+def numpy_page() -> str:
+    shown = {n.removeprefix("linalg.") for module in FAMILIES.values() for n in family(module)}
+    assert {f.__name__ for f in FUNCTIONS} == shown, "a family is missing"
+    ufuncs = [*(u.__name__ for u in UFUNCS), "divmod", "modf", "matmul", "vecdot"]
+    names = {
+        "Makers, in `tracejit.numpy`; floats are f32": columns(MAKERS),
+        "Ufuncs": columns(ufuncs),
+        **{title: columns(family(module)) for title, module in FAMILIES.items()},
+    }
+    return "\n\n".join(
+        [
+            "# NumPy's names in traced code",
+            "Written by `tests/frontend/test_pages.py`. A function under `tj.jit` may `import numpy"
+            " as np` and use these names on traced arrays;\n`tracejit.numpy` holds the same names."
+            " Dtypes follow NumPy 2 (NEP 50). Outside a trace everything is NumPy itself.",
+            table("family | names", names),
+            "\n".join(f"- {note}" for note in NOTES),
+            "## Not traced",
+            "These work on NumPy's arrays; with a traced operand they raise `UnsupportedError` with"
+            " the way out.",
+            "The shape of the result depends on values: " + columns(f.__name__ for f in SHAPELESS),
+            "Of the array API standard 2024.12:",
+            table("name | why", {f"`{n}`": EXPLAINED[n] for n in sorted(EXPLAINED)}),
+            "## Transformations",
+            "Signatures and results are JAX's; they nest in each other and in `jit` to any depth.",
+            table("name | what to know", TRANSFORMATIONS),
+        ]
+    )
+
+
+def test_numpy_page(golden: Golden) -> None:
+    golden("../../docs/numpy.md", numpy_page())
+
+
+def raised(name: str, source: str) -> str:
+    """The error that running the snippet ends in, as Python prints it."""
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    scope: dict[str, Any] = {"np": np, "tj": tj, "x": np.ones((4, 3), np.float32)}
+    try:
+        exec(compile(source, name, "exec"), scope)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    raise AssertionError(f"{source}\nraised nothing")
+
+
+def errors_page() -> str:
+    parts = [
+        "# Errors\n\nWritten by `tests/frontend/test_pages.py`, which runs these programs. Each"
+        " error names the operation, the types, your line, and what\nto do. `x` is a `float32` array"
+        " of shape (4, 3).\n"
+    ]
+    for title, text in GALLERY.items():
+        source = text.lstrip()
+        said = raised("model.py", source)
+        assert "model.py:" in said, f"{title}: no line in {said}"
+        parts.append(f"## {title}\n\n```python\n{source.strip()}\n```\n\n```text\n{said}\n```\n")
+    return "\n".join(parts)
+
+
+def test_errors_page(golden: Golden) -> None:
+    golden("../../docs/errors.md", errors_page())
