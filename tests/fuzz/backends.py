@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.emitters.nests import run_nests
-from tests.fuzz.check import Backend, Mismatch, compare
+from tests.fuzz.check import Backend, Mismatch, compare, terms
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.machine import this_machine
 from tracejit.codegen.numba_emitter import run_program
-from tracejit.codegen.plan import lower_all, plan
-from tracejit.ir.fusion import fuse
+from tracejit.codegen.stages import Stages
 from tracejit.ir.graph import Array, Graph, Node
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.passes import optimize
@@ -30,9 +29,8 @@ def through_text(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
 
 
 def through_plan(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
-    """The planned program, in place and in the arena, as printed plain Python."""
-    fused = fuse(optimize(graph))
-    return run_program(plan(fused, lower_all(fused), this_machine()), arrays, use_numba=False)
+    """The planned program, with its layouts, in place and in the arena, as printed plain Python."""
+    return run_program(Stages(graph, this_machine()).plan, arrays, use_numba=False)
 
 
 def through_llvm(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
@@ -53,6 +51,7 @@ BACKENDS: dict[str, Backend] = {
 }
 # Plain Python takes about a microsecond for each operation on each element.
 MAX_PLAIN_PYTHON = 60_000
+CONTRACTIONS = ("dot_general", "conv", "conv_weight_grad", "window_sum", "window_max")
 
 
 def takes(name: str, graph: Graph) -> bool:
@@ -62,9 +61,8 @@ def takes(name: str, graph: Graph) -> bool:
 
 def _work(node: Node) -> int:
     """Scalar operations, about."""
-    if node.op == "dot_general":
-        return max(1, node.inputs[1].type.size) * max(1, node.type.size)
-    return node.type.size + sum(operand.type.size for operand in node.inputs)
+    folds = terms(node) if node.op in CONTRACTIONS else 1
+    return node.type.size * folds + sum(operand.type.size for operand in node.inputs)
 
 
 def replay(name: str, seed: int, text: str) -> Mismatch | None:

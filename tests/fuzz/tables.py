@@ -7,10 +7,16 @@ MAX_ELEMENTS = 4096
 LARGE_ELEMENTS = 1 << 17
 LARGE_SIZES = (1, 3, 31, 64, 100, 127, 256, 257, 384)
 SIZES = (1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 31, 32, 33, 64)
+# Products from these up are packed, or multiplied as dot products (codegen/layout.py).
+PRODUCT_SIZES = {"m": (8, 32, 33, 64), "k": (3, 64, 64, 65, 96), "n": (15, 16, 48, 64, 128, 128)}
+PRODUCT_ELEMENTS = 1 << 14
+# Most values are read by no output; what these steps make is one now and then.
+RARE = ("conv", "window", "narrow", "product")
 MOVES = ("broadcast", "reshape", "transpose", "reverse", "slice", "pad", "concatenate")
 STEP_WEIGHTS = {
     "unary": 6, "binary": 8, "power": 0.7, "modulo": 0.7, "compare": 1, "select": 1.5, "cast": 1.5,
     "reduce": 3, "row": 1, "move": 6, "dot": 2, "gather": 1, "scatter": 0.7, "source": 1,
+    "conv": 1.6, "window": 1, "narrow": 0.7, "product": 0.6,
 }  # fmt: skip
 DTYPE_WEIGHTS = {
     "f32": 12, "f64": 4, "i32": 3, "bool": 2, "i64": 1, "u8": 1, "u32": 1, "f16": 1, "bf16": 1,
