@@ -183,8 +183,8 @@ def raised(name: str, source: str) -> str:
 def errors_page() -> str:
     parts = [
         "# Errors\n\nWritten by `tests/frontend/test_pages.py`, which runs these programs. Each"
-        " error names the operation, the types, your line, and what\nto do. `x` is a `float32` array"
-        " of shape (4, 3).\n"
+        " error names the operation, the types, your line, and what\nto do. `x` is a `float32`"
+        " array of shape (4, 3).\n"
     ]
     for title, text in GALLERY.items():
         source = text.lstrip()
