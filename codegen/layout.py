@@ -10,6 +10,7 @@ that copy where it can. It is worth its one pass over the matrix when many rows 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from tracejit.codegen.machine import Machine
 from tracejit.ir import ops
@@ -45,16 +46,17 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
 
 @dataclass(frozen=True, slots=True)
 class _Product:
-    """lhs[..] x rhs[K, N] or rhs[N, K] (transposed), contracted over axis `k` of lhs."""
+    """lhs[*B, ..] x rhs[*B, K, N], or rhs[*B, N, K] (transposed), summed over axis `k` of lhs."""
 
     lhs: Node
     rhs: Node
     k: int
+    batch: int
     transposed: bool
 
     @property
     def columns(self) -> int:
-        return self.rhs.shape[0 if self.transposed else 1]
+        return self.rhs.shape[self.batch if self.transposed else self.batch + 1]
 
     @property
     def depth(self) -> int:
@@ -62,37 +64,62 @@ class _Product:
 
     @property
     def rows(self) -> int:
-        return self.lhs.type.size // max(self.depth, 1)
+        shared = prod(self.lhs.shape[: self.batch])
+        return self.lhs.type.size // max(self.depth * shared, 1)
+
+    def dot(self, rhs: Node, row: int) -> Node:
+        """The product with another form of rhs, which is summed over axis `row`."""
+        batch = tuple(range(self.batch))
+        return ops.dot_general(self.lhs, rhs, ((self.k,), (row,)), (batch, batch))
 
 
 def _matrix_product(node: Node, lhs: Node, rhs: Node) -> _Product | None:
-    """The product, if it is one of a matrix on the right and has no batch dimensions."""
-    contract, batch = node.attrs["contract"], node.attrs["batch"]
-    assert isinstance(contract, tuple) and isinstance(batch, tuple)
-    left, right = contract
-    assert isinstance(left, tuple) and isinstance(right, tuple)
-    if batch[0] or len(left) != 1 or rhs.ndim != 2 or not is_float(node.dtype):
+    """The product, if it is one of a matrix, or one for each batch index, on the right."""
+    left, right = _pair(node, "contract")
+    batch = _pair(node, "batch")
+    shared = tuple(range(len(batch[0])))
+    if batch != (shared, shared) or not is_float(node.dtype):
         return None
-    k, row = left[0], right[0]
-    assert isinstance(k, int)
-    return _Product(lhs, rhs, k, row == 1)
+    if len(left) > 1 and not shared and left == right == tuple(range(len(left))):
+        # Axes summed over that come first on both sides are one axis.
+        lhs, rhs = (_flat(side, len(left)) for side in (lhs, rhs))
+        left = right = (0,)
+    if len(left) != 1 or rhs.ndim != len(shared) + 2 or 0 in (*lhs.shape, *rhs.shape):
+        return None
+    return _Product(lhs, rhs, left[0], len(shared), right[0] == rhs.ndim - 1)
+
+
+def _flat(node: Node, count: int) -> Node:
+    """The first `count` axes as one."""
+    return ops.reshape(node, (prod(node.shape[:count]), *node.shape[count:]))
+
+
+def _pair(node: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    value = node.attrs[attr]
+    assert isinstance(value, tuple)
+    lhs, rhs = (
+        tuple(i for i in side if isinstance(i, int)) for side in value if isinstance(side, tuple)
+    )
+    return lhs, rhs
 
 
 def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
     panel = _panel(product.columns, machine.lanes([node.dtype]), machine)
-    strided = product.transposed != _turned(product.rhs)
-    stride = product.rhs.dtype.itemsize * product.columns
+    rhs, last = product.rhs, product.rhs.ndim - 1
+    strided = product.transposed != _turned(rhs, last)
+    stride = rhs.dtype.itemsize * product.columns
     if panel and product.rows >= MIN_ROWS and (strided or stride >= MIN_STRIDE_BYTES):
         return _packed(product, panel)
     if strided and product.depth >= MIN_DOT and not _turned(product.lhs, product.k):
         return _dots(product, panel)
     if strided:
-        rhs = ops.transpose(product.rhs, (1, 0)) if product.transposed else product.rhs
-        return _dot(product.lhs, product.k, ops.contiguous(rhs), 0)
-    return _dot(product.lhs, product.k, product.rhs, int(product.transposed))
+        if product.transposed:
+            rhs = ops.transpose(rhs, (*range(product.batch), last, last - 1))
+        return product.dot(ops.contiguous(rhs), last - 1)
+    return product.dot(rhs, last if product.transposed else last - 1)
 
 
-def _turned(node: Node, axis: int = 1) -> bool:
+def _turned(node: Node, axis: int) -> bool:
     """Whether `axis` is not the one along which the operand is contiguous in memory."""
     if node.op == "transpose":
         perm = node.ints("perm")
@@ -109,27 +136,26 @@ def _panel(columns: int, lanes: int, machine: Machine) -> int:
 
 
 def _packed(product: _Product, panel: int) -> Node:
-    """rhs as [N / panel, K, panel], one panel after another."""
-    count = product.columns // panel
-    rhs = product.rhs
+    """rhs as [*B, N / panel, K, panel], one panel after another."""
+    count, depth, first = product.columns // panel, product.depth, product.batch
+    rhs, shared = product.rhs, product.rhs.shape[: product.batch]
     if product.transposed:
-        rhs = ops.transpose(ops.reshape(rhs, (count, panel, product.depth)), (0, 2, 1))
+        rhs = ops.reshape(rhs, (*shared, count, panel, depth))
+        order = (first, first + 2, first + 1)
     else:
-        rhs = ops.transpose(ops.reshape(rhs, (product.depth, count, panel)), (1, 0, 2))
-    return _joined(product, _dot(product.lhs, product.k, ops.contiguous(rhs), 1))
+        rhs = ops.reshape(rhs, (*shared, depth, count, panel))
+        order = (first + 1, first, first + 2)
+    packed = ops.contiguous(ops.transpose(rhs, (*range(first), *order)))
+    return _joined(product, product.dot(packed, first + 1))
 
 
 def _dots(product: _Product, panel: int) -> Node:
     """Both sides as they are; columns come in panels, for whoever packs the result."""
-    rhs = product.rhs
+    rhs, first = product.rhs, product.batch
     if not product.transposed or not panel:
-        return _dot(product.lhs, product.k, rhs, int(product.transposed))
-    split = ops.reshape(rhs, (product.columns // panel, panel, product.depth))
-    return _joined(product, _dot(product.lhs, product.k, split, 2))
-
-
-def _dot(lhs: Node, k: int, rhs: Node, row: int) -> Node:
-    return ops.dot_general(lhs, rhs, ((k,), (row,)))
+        return product.dot(rhs, first + 1 if product.transposed else first)
+    shape = (*rhs.shape[:first], product.columns // panel, panel, product.depth)
+    return _joined(product, product.dot(ops.reshape(rhs, shape), first + 2))
 
 
 def _joined(product: _Product, node: Node) -> Node:

@@ -147,16 +147,16 @@ class Nest:
     def read(self, node: Node, index: Index) -> Arg:
         """The value of `node` at `index`: of a member, from a buffer, or by an index map."""
         while True:
+            if node.op == "full":
+                value = node.scalar()
+                assert value is not None
+                return Const(value, node.dtype)
             if node in self.at and node in self.values and self.at[node] == index:
                 return self.values[node]
             if node in self.at and node.op in VIRTUAL and self.at[node] == index:
                 pass
             elif node in self.stored:
                 return self._load_at(node, linear(index, node.shape))
-            if node.op == "full":
-                value = node.scalar()
-                assert value is not None
-                return Const(value, node.dtype)
             if node.op == "iota":
                 return self._iota(node, index)
             assert node.op in MOVEMENT, f"{node.op} is neither a member nor stored"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from tracejit.codegen.coalesce import coalesce
 from tracejit.codegen.hoist import hoist
@@ -34,6 +35,7 @@ UNROLL = ((6, 4), (20, 2))
 CHAINS = 4
 # What is done with a sum in more statements than this needs the registers of more rows itself.
 LONG_EPILOGUE = 12
+SHORT_SUM = 256
 SHORT_ROWS = 4
 # A map with more statements than this, as often as a vector has lanes, would be too long.
 MAX_TURNED = 8
@@ -64,7 +66,7 @@ def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
         if isinstance(stmt, For) and stmt.loop.parallel:
             around, body = parallel_loops((stmt,))
             if any(isinstance(s, Fold) for s in body):
-                loops, _ = _contraction(around, tuple(body), machine)
+                loops, _ = _contraction(around, tuple(body), machine, True)
                 break
 
     def tiled(stmt: Stmt) -> Stmt:
@@ -83,7 +85,7 @@ def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
 def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
     loops, body = parallel_loops((nest,))
     if kernel.kind == "contraction":
-        loops, body = _contraction(loops, body, machine)
+        loops, body = _contraction(loops, body, machine, in_place)
         if not in_place:
             loops = [_overlapped(loop) for loop in loops]
     else:
@@ -266,7 +268,7 @@ class _Sides:
 
 
 def _contraction(
-    loops: list[Loop], body: tuple[Stmt, ...], machine: Machine
+    loops: list[Loop], body: tuple[Stmt, ...], machine: Machine, in_place: bool
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Register tiles: rows x columns accumulators, one side broadcast, the other in vectors."""
     fold = next(s for s in body if isinstance(s, Fold))
@@ -278,7 +280,7 @@ def _contraction(
     columns = [a for a, s in sides.items() if 1 in (s.lhs, s.rhs) and 0 in (s.lhs, s.rhs)]
     if columns:
         column = max(columns, key=lambda a: (sides[a].store == 1, loops_by(loops)[a].extent))
-        return _outer_tile(loops, body, column, sides, lanes, machine)
+        return _outer_tile(loops, body, column, sides, lanes, machine, in_place)
     inner = fold.loops[-1] if fold.loops else None
     if inner is not None and _dots(inner, loads) and inner.extent >= 2 * lanes:
         return _dot_tile(loops, body, fold, sides, lanes, machine)
@@ -299,8 +301,11 @@ def _dots(inner: Loop, loads: Sequence[Load]) -> bool:
     return all(load.index.affine.coefficient(inner.axis) == 1 for load in loads)
 
 
-def _row_axis(loops: Sequence[Loop], column: str, sides: dict[str, _Sides]) -> str | None:
-    """The largest axis along which only the side that `column` leaves alone moves."""
+def _row_axis(
+    loops: Sequence[Loop], column: str, sides: dict[str, _Sides], most: int
+) -> str | None:
+    """Of the axes along which only the side moves that `column` leaves alone: the one whose tiles
+    are fullest, and of equals the innermost."""
     moves_lhs = sides[column].lhs != 0
     rows = [
         loop
@@ -309,7 +314,18 @@ def _row_axis(loops: Sequence[Loop], column: str, sides: dict[str, _Sides]) -> s
         and (sides[loop.axis].lhs == 0) == moves_lhs
         and (sides[loop.axis].rhs == 0) != moves_lhs
     ]
-    return max(rows, key=lambda loop: loop.extent).axis if rows else None
+    filled = {loop.axis: loop.extent / max(-(-loop.extent // most), 1) for loop in rows}
+    return max(reversed(rows), key=lambda loop: filled[loop.axis]).axis if rows else None
+
+
+def _rows(extent: int, most: int, body: Sequence[Stmt]) -> int:
+    """Rows of a tile. After a short sum a long epilogue counts more: fewer rows leave it more
+    registers, and if they divide the extent, it is not compiled twice."""
+    fold = next(s for s in body if isinstance(s, Fold))
+    short = prod(loop.extent for loop in fold.loops) <= SHORT_SUM
+    if short and len(body) > LONG_EPILOGUE and extent % SHORT_ROWS == 0:
+        return min(most, SHORT_ROWS)
+    return most
 
 
 def _outer_tile(
@@ -319,6 +335,7 @@ def _outer_tile(
     sides: dict[str, _Sides],
     lanes: int,
     machine: Machine,
+    in_place: bool,
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Vectors along `column`, whose panel stays in cache while the rows go by."""
     by = loops_by(loops)
@@ -327,13 +344,12 @@ def _outer_tile(
     rows = min((machine.registers - 1 - vectors) // vectors, MAX_ROWS)
     if machine.registers == 32:
         rows = min(rows, 6 if vectors == 4 else MAX_ROWS)
-    row = _row_axis(loops, column, sides)
+    row = _row_axis(loops, column, sides, rows)
     tiled = {
         column: replace(by[column], tiles=_cut(by[column].extent, vectors * lanes), lanes=lanes)
     }
     if row is not None:
-        if len(body) > LONG_EPILOGUE and by[row].extent % SHORT_ROWS == 0:
-            rows = min(rows, SHORT_ROWS)
+        rows = _rows(by[row].extent, rows, body) if in_place else rows
         width = min(rows, max(by[row].extent, 1))
         tiled[row] = replace(by[row], tiles=_even(by[row].extent, width))
     else:

@@ -97,7 +97,7 @@ def split(offset: Affine, shape: Sequence[int], extents: Mapping[str, int]) -> I
             return None
         index.append(affine(taken, rest.const // stride))
         rest = left
-    return tuple(index) if rest == ZERO else None
+    return tuple(index) if _within(rest, 1, extents) else None
 
 
 def _within(value: Affine, bound: int, extents: Mapping[str, int]) -> bool:
