@@ -30,7 +30,8 @@ from tracejit.ir.affine import (
     operand_index,
     strides,
 )
-from tracejit.ir.fusion import VIRTUAL, Group
+from tracejit.ir.draft import VIRTUAL
+from tracejit.ir.fusion import Group
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, I32, I64, U32, U64, DType, is_integer
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tracejit.codegen.lower import Nest
 from tracejit.codegen.nest import Acc, Fold, Stmt
 from tracejit.ir.affine import Affine, Index, axis_index
-from tracejit.ir.fusion import CONTRACTIONS
+from tracejit.ir.draft import CONTRACTIONS
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BF16, BOOL, F16, F32
 

@@ -13,7 +13,7 @@ from math import prod
 from tracejit.codegen.lower import Nest, free_of
 from tracejit.codegen.nest import Acc, Fold, For, Offset, Stmt, Store
 from tracejit.ir.affine import MOVEMENT, axis_index, linear
-from tracejit.ir.fusion import FOLDS
+from tracejit.ir.draft import FOLDS
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BF16, BOOL, F16, F32
 

@@ -14,7 +14,8 @@ def gradients(
 ) -> list[Node]:
     """For each node of `wrt` the sum over outputs of cotangent times derivative.
 
-    cotangents[i] has the type of outputs[i]. Zeros where no smooth path leads from a node to an
+    cotangents[i] has the type of outputs[i]. Nodes of `wrt` are independent variables: a path to one
+    does not lead on through another. Zeros where no smooth path leads from a node to an
     output. The new nodes are put down to the source lines of the nodes they differentiate.
     """
     total: dict[Node, Node] = {}
@@ -63,10 +64,16 @@ def _custom_parts(custom: Custom, total: Mapping[Node, Node]) -> Sequence[Node |
 
 
 def _between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
-    """The nodes that an output reaches from some node of `wrt` smoothly, in graph order."""
+    """The nodes that an output reaches from some node of `wrt` smoothly, in graph order.
+
+    The walk ends at nodes of `wrt`: they are independent, also where one is computed from another.
+    """
     reached = {node for node in wrt if is_float(node.dtype)}
+    ends = set(wrt)
     path = []
-    for node in topological(outputs, (), dependencies):
+    for node in topological(outputs, (), lambda n: () if n in ends else dependencies(n)):
+        if node in ends:
+            continue
         custom = node.builder.customs.get(node)
         smooth = node.prim.vjp is not None and is_float(node.dtype)
         operands = node.inputs if custom is None else custom.operands

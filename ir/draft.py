@@ -10,6 +10,16 @@ from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index
 from tracejit.ir.graph import Node
 from tracejit.ir.types import Shape
 
+REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
+VIRTUAL = MOVEMENT | {"full", "iota"}
+WINDOWS = frozenset({"window_sum", "window_max"})
+FOLDS = REDUCTIONS | WINDOWS
+CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
+
+# Members of one group: beyond this, values of an unrolled body no longer fit the registers of any
+# CPU and compile time grows faster than what another saved pass over memory brings.
+MAX_MEMBERS = 96
+
 # A row kernel goes over its rows several times. With fewer rows than this there is nothing to share
 # among threads, so long rows are better left to a kernel of their own after the reduction.
 MIN_ROWS = 4

@@ -51,7 +51,7 @@ def print_fused(fused: Fused) -> str:
 
     An index map stands with the first kernel that reads through it.
     """
-    from tracejit.ir.fusion import VIRTUAL
+    from tracejit.ir.draft import VIRTUAL
 
     graph = fused.graph
     nodes = graph.nodes()

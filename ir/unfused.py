@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracejit.ir.fusion import MAX_MEMBERS, VIRTUAL, Fused, Group
+from tracejit.ir.draft import MAX_MEMBERS, VIRTUAL
+from tracejit.ir.fusion import Fused, Group
 from tracejit.ir.graph import Node
 
 ALONE = ("assemble", "scatter")  # kinds that store in their own way, and so are joined by nothing

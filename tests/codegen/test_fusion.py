@@ -8,7 +8,8 @@ from tests.fuzz.generate import random_graph
 from tracejit.ir import ops
 from tracejit.ir.affine import MOVEMENT
 from tracejit.ir.autodiff import gradients
-from tracejit.ir.fusion import MAX_MEMBERS, VIRTUAL, Fused, fuse
+from tracejit.ir.draft import MAX_MEMBERS, VIRTUAL
+from tracejit.ir.fusion import Fused, fuse
 from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.passes import optimize
 from tracejit.ir.text import parse

@@ -16,7 +16,8 @@ from tracejit.codegen.hoist import hoist
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Fold, For, Kernel, Load, Loop, Stmt, Store, loops_of, walk
 from tracejit.codegen.plan import lower_all
-from tracejit.codegen.schedule import _cut, _even, schedule
+from tracejit.codegen.schedule import schedule
+from tracejit.codegen.tiles import cut, even
 from tracejit.ir.fusion import fuse
 from tracejit.ir.passes import optimize
 from tracejit.ir.text import parse
@@ -65,12 +66,12 @@ def _one_vector_axis(body: Sequence[Stmt], vector: str | None) -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 128))
 def test_cut_covers_the_extent(extent: int, width: int) -> None:
-    covers(Loop("i", extent, tiles=_cut(extent, width)))
+    covers(Loop("i", extent, tiles=cut(extent, width)))
 
 
 @given(st.integers(0, 1000), st.integers(1, 16))
 def test_even_tiles_cover_the_extent_and_leave_no_small_one(extent: int, width: int) -> None:
-    tiles = _even(extent, width)
+    tiles = even(extent, width)
     covers(Loop("i", extent, tiles=tiles))
     if extent > width * width:
         assert min(t.width for t in tiles) >= width - 1

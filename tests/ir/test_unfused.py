@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.ir.fusion import MAX_MEMBERS, fuse
+from tracejit.ir.draft import MAX_MEMBERS
+from tracejit.ir.fusion import fuse
 from tracejit.ir.unfused import fusion_log
 
 A = np.ones((6, 8), "f4")

@@ -1,0 +1,188 @@
+"""Schedules of contractions: register tiles, and the order in which they go through memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from tracejit.codegen.machine import Machine
+from tracejit.codegen.nest import Fold, Load, Loop, Stmt, Store
+from tracejit.codegen.tiles import chain_folds, cut, even
+
+# What is done with a sum in more statements than this needs the registers of more rows itself.
+LONG_EPILOGUE = 12
+SHORT_SUM = 256
+SHORT_ROWS = 4
+# A product of few columns leaves registers free; more rows than this only lengthen the code.
+MAX_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """How the two operands of a product move along an axis."""
+
+    lhs: int
+    rhs: int
+    store: int
+
+
+def tile_contraction(
+    loops: list[Loop], body: tuple[Stmt, ...], machine: Machine, in_place: bool
+) -> tuple[list[Loop], tuple[Stmt, ...]]:
+    """Register tiles: rows x columns accumulators, one side broadcast, the other in vectors."""
+    fold = next(s for s in body if isinstance(s, Fold))
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    lanes = machine.lanes([acc.dtype for acc in fold.accs])
+    if len(loads) != 2 or lanes == 1:
+        return _plain_contraction(loops, body, fold, machine)
+    sides = {loop.axis: _sides(loop.axis, loads, body) for loop in loops}
+    columns = [a for a, s in sides.items() if 1 in (s.lhs, s.rhs) and 0 in (s.lhs, s.rhs)]
+    if columns:
+        column = max(columns, key=lambda a: (sides[a].store == 1, loops_by(loops)[a].extent))
+        return _outer_tile(loops, body, column, sides, lanes, machine, in_place)
+    inner = fold.loops[-1] if fold.loops else None
+    if inner is not None and _dots(inner, loads) and inner.extent >= 2 * lanes:
+        return _dot_tile(loops, body, fold, sides, lanes, machine)
+    return _plain_contraction(loops, body, fold, machine)
+
+
+def loops_by(loops: Sequence[Loop]) -> dict[str, Loop]:
+    return {loop.axis: loop for loop in loops}
+
+
+def _sides(axis: str, loads: Sequence[Load], body: Sequence[Stmt]) -> _Sides:
+    lhs, rhs = (load.index.affine.coefficient(axis) for load in loads)
+    stores = [s.index.affine.coefficient(axis) for s in body if isinstance(s, Store)]
+    return _Sides(lhs, rhs, stores[0] if stores else 0)
+
+
+def _dots(inner: Loop, loads: Sequence[Load]) -> bool:
+    return all(load.index.affine.coefficient(inner.axis) == 1 for load in loads)
+
+
+def _row_axis(
+    loops: Sequence[Loop], column: str, sides: dict[str, _Sides], most: int
+) -> str | None:
+    """Of the axes along which only the side moves that `column` leaves alone: the one whose tiles
+    are fullest, and of equals the innermost."""
+    moves_lhs = sides[column].lhs != 0
+    rows = [
+        loop
+        for loop in loops
+        if loop.axis != column
+        and (sides[loop.axis].lhs == 0) == moves_lhs
+        and (sides[loop.axis].rhs == 0) != moves_lhs
+    ]
+    filled = {loop.axis: loop.extent / max(-(-loop.extent // most), 1) for loop in rows}
+    return max(reversed(rows), key=lambda loop: filled[loop.axis]).axis if rows else None
+
+
+def _rows(extent: int, most: int, body: Sequence[Stmt]) -> int:
+    """Rows of a tile. After a short sum a long epilogue counts more: fewer rows leave it more
+    registers, and if they divide the extent, it is not compiled twice."""
+    fold = next(s for s in body if isinstance(s, Fold))
+    short = prod(loop.extent for loop in fold.loops) <= SHORT_SUM
+    if short and len(body) > LONG_EPILOGUE and extent % SHORT_ROWS == 0:
+        return min(most, SHORT_ROWS)
+    return most
+
+
+def _outer_tile(
+    loops: list[Loop],
+    body: tuple[Stmt, ...],
+    column: str,
+    sides: dict[str, _Sides],
+    lanes: int,
+    machine: Machine,
+    in_place: bool,
+) -> tuple[list[Loop], tuple[Stmt, ...]]:
+    """Vectors along `column`, whose panel stays in cache while the rows go by."""
+    by = loops_by(loops)
+    vectors = min(machine.column_vectors, -(-by[column].extent // lanes))
+    # Beside the accumulators: one vector of each column and one broadcast.
+    rows = min((machine.registers - 1 - vectors) // vectors, MAX_ROWS)
+    if machine.registers == 32:
+        rows = min(rows, 6 if vectors == 4 else MAX_ROWS)
+    row = _row_axis(loops, column, sides, rows)
+    tiled = {
+        column: replace(by[column], tiles=cut(by[column].extent, vectors * lanes), lanes=lanes)
+    }
+    if row is not None:
+        rows = _rows(by[row].extent, rows, body) if in_place else rows
+        width = min(rows, max(by[row].extent, 1))
+        tiled[row] = replace(by[row], tiles=even(by[row].extent, width))
+    else:
+        body = chain_folds(body, vectors)
+    order = [loop for loop in loops if loop.axis not in tiled]
+    if row is None:
+        return [*order, tiled[column]], body
+    batch = [loop for loop in order if sides[loop.axis].lhs and sides[loop.axis].rhs]
+    rest = [loop for loop in order if loop not in batch]
+    with_row = [loop for loop in rest if (sides[loop.axis].lhs != 0) == (sides[row].lhs != 0)]
+    others = [loop for loop in rest if loop not in with_row]
+    # A side that stays in L2 is read again for each block of rows, so that what goes with the
+    # result is walked row by row; else each panel of it stays in L1 while all rows go by.
+    if _side_bytes(loops, body, column) <= machine.l2 // 2:
+        return [*batch, *with_row, tiled[row], *others, tiled[column]], body
+    return [*batch, *others, tiled[column], *with_row, tiled[row]], body
+
+
+def _side_bytes(loops: Sequence[Loop], body: Sequence[Stmt], column: str) -> int:
+    """Size of the operand that moves along `column`."""
+    fold = next(s for s in body if isinstance(s, Fold))
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    side = next(load for load in loads if load.index.affine.coefficient(column))
+    size = side.dtype.itemsize
+    for loop in (*loops, *fold.loops):
+        if side.index.affine.coefficient(loop.axis):
+            size *= loop.extent
+    return size
+
+
+def _dot_tile(
+    loops: list[Loop],
+    body: tuple[Stmt, ...],
+    fold: Fold,
+    sides: dict[str, _Sides],
+    lanes: int,
+    machine: Machine,
+) -> tuple[list[Loop], tuple[Stmt, ...]]:
+    """Vectors along the contracted axis, for operands that are contiguous along it only."""
+    inner = fold.loops[-1]
+    tiled_fold = replace(
+        fold,
+        loops=(*fold.loops[:-1], replace(inner, tiles=cut(inner.extent, lanes), lanes=lanes)),
+    )
+    body = tuple(tiled_fold if s is fold else s for s in body)
+    high, wide = (4, 6) if machine.registers == 32 else (3, 4)
+    left = [loop for loop in loops if sides[loop.axis].lhs and not sides[loop.axis].rhs]
+    right = [loop for loop in loops if sides[loop.axis].rhs and not sides[loop.axis].lhs]
+    tiled: dict[str, Loop] = {}
+    for group, width in ((right, wide), (left, high)):
+        if group:
+            axis = max(reversed(group), key=lambda loop: min(loop.extent, width))
+            tiles = even(axis.extent, min(width, max(axis.extent, 1)))
+            tiled[axis.axis] = replace(axis, tiles=tiles)
+    order = [loop for loop in loops if loop.axis not in tiled]
+    return [*order, *tiled.values()], body
+
+
+def _plain_contraction(
+    loops: list[Loop], body: tuple[Stmt, ...], fold: Fold, machine: Machine
+) -> tuple[list[Loop], tuple[Stmt, ...]]:
+    """Whatever else: vectors along the axis of the stores, lanes loaded one by one if need be."""
+    lanes = machine.lanes([acc.dtype for acc in fold.accs])
+    if not loops or lanes == 1:
+        return loops, body
+    stores = [s for s in body if isinstance(s, Store)]
+    last = max(
+        loops,
+        key=lambda loop: (
+            all(s.index.affine.coefficient(loop.axis) == 1 for s in stores),
+            loop.extent,
+        ),
+    )
+    points = min(2, -(-max(last.extent, 1) // lanes))
+    tiled = replace(last, tiles=cut(last.extent, points * lanes), lanes=lanes)
+    return [*(loop for loop in loops if loop is not last), tiled], chain_folds(body, points)

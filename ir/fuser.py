@@ -1,0 +1,342 @@
+"""The walk of fusion: where each node of a graph is computed."""
+
+from __future__ import annotations
+
+from tracejit.ir.affine import (
+    MOVEMENT,
+    ZERO,
+    Index,
+    axis_index,
+    linear,
+    operand_index,
+    split,
+)
+from tracejit.ir.draft import (
+    CONTRACTIONS,
+    MAX_MEMBERS,
+    REDUCTIONS,
+    VIRTUAL,
+    WINDOWS,
+    Draft,
+    bare,
+    rows_stay_local,
+    through_movement,
+    without,
+)
+from tracejit.ir.graph import Graph, Node
+from tracejit.ir.types import Shape
+
+
+class Fuser:
+    """Takes the nodes in topological order; its drafts are the groups when all are placed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.position: dict[Node, int] = {}
+        self.group_of: dict[Node, Draft] = {}
+        self.view_of: dict[Node, Draft] = {}
+        self.borders: list[Draft] = []
+        self.rows: dict[tuple[Shape, tuple[int, ...]], list[Draft]] = {}
+        self._axes = 0
+
+    # One node
+
+    def place(self, node: Node) -> None:
+        if node.op in MOVEMENT:
+            self._place_movement(node)
+        elif node.op in ("input", "full", "iota"):
+            return
+        elif node.op in REDUCTIONS:
+            self._place_reduction(node)
+        elif node.op in WINDOWS:
+            self._place_window(node)
+        elif node.prim.elementwise:
+            self._place_elementwise(node)
+        elif node.op in CONTRACTIONS:
+            self._place_contraction(node)
+        elif node.op == "contiguous":
+            self._place_contiguous(node)
+        elif node.op == "pad":
+            self._place_pad(node)
+        else:
+            kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble"}
+            self._start(kinds.get(node.op, "map"), node)
+
+    def _place_movement(self, node: Node) -> None:
+        operand = node.inputs[0]
+        if node.op == "reshape" and not self._stored(operand) and not self._folds(node):
+            self.copy(operand)
+        where = self._placed(operand)
+        if where is None:
+            return
+        draft, index = where
+        if node.op == "transpose":
+            self._see(draft, node, tuple(index[p] for p in node.ints("perm")))
+        elif node.op == "reshape":
+            moved = split(linear(index, operand.shape), node.shape, draft.extents)
+            if moved is not None:
+                self._see(draft, node, moved)
+
+    def _placed(self, node: Node) -> tuple[Draft, Index] | None:
+        draft = self.view_of.get(node)
+        return None if draft is None else (draft, draft.placed[node])
+
+    def _see(self, draft: Draft, node: Node, index: Index) -> None:
+        draft.placed[node] = index
+        self.view_of[node] = draft
+
+    def _place_elementwise(self, node: Node) -> None:
+        candidates = [(d, i) for d, i in self._candidates(node) if self._fits(node, d, i)]
+        if not candidates:
+            self._start("map", node)
+            return
+        # A reduction or contraction cannot move into another group, a map can: join the former,
+        # and of several the last one.
+        draft, index = max(candidates, key=lambda c: (c[0].kind != "map", c[0].last))
+        self._join(draft, node, index)
+        for other, other_index in candidates:
+            if other is not draft and other.kind == "map" and other.alive:
+                self._merge(other, other_index, draft, index)
+
+    def _candidates(self, node: Node) -> list[tuple[Draft, Index]]:
+        found: dict[Draft, Index] = {}
+        for operand in node.inputs:
+            where = self._placed(operand)
+            if where is not None:
+                found.setdefault(*where)
+        for operand in node.inputs:
+            source = operand
+            while source.op in MOVEMENT and source not in self.group_of:
+                source = source.inputs[0]
+            row = self.group_of.get(source)
+            if row is not None and row.full is not None and row.full[0] == node.shape:
+                found.setdefault(row, row.full[1])
+        return list(found.items())
+
+    def _fits(self, node: Node, draft: Draft, index: Index) -> bool:
+        """Whether `node` can be computed at `index` in `draft`. It cannot if
+
+        - the group is full, or is one that stores its parts in its own way;
+        - it reads a member at another index, or something that needs this group's results;
+        - it expands a reduction again that is not over trailing axes, or over few long rows.
+        """
+        if len(draft.at) >= MAX_MEMBERS or draft.kind in ("assemble", "scatter", "border"):
+            return False
+        sources = [self._source(operand, index, draft) for operand in node.inputs]
+        if any(source is False for source in sources):
+            return False
+        for source in sources:
+            if isinstance(source, Draft) and source.depends_on(draft):
+                return False
+        return not self._reexpands(node, draft, index) or rows_stay_local(draft)
+
+    def _reexpands(self, node: Node, draft: Draft, index: Index) -> bool:
+        if draft.kind != "row" or not draft.varies(index):
+            return False
+        return any(
+            source in draft.at and not draft.varies(draft.at[source])
+            for source in map(through_movement, node.inputs)
+        )
+
+    def _source(self, node: Node, index: Index, draft: Draft) -> Draft | bool:
+        """Where the value of `node` at `index` comes from, seen from `draft`.
+
+        Another group; True for itself, an input or a constant; False where it cannot be had.
+        """
+        while True:
+            if node in draft.at:
+                return draft.at[node] == index
+            if node in self.group_of:
+                return self.group_of[node]
+            if node.op not in MOVEMENT:
+                return True
+            operand = node.inputs[0]
+            if node.op == "reshape" and operand not in draft.at and self._stored(operand):
+                return self.group_of.get(operand, True)
+            moved = operand_index(node, index, draft.extents)
+            if moved is None:
+                return False
+            node, index = operand, moved
+
+    def _place_reduction(self, node: Node) -> None:
+        operand, axes = node.inputs[0], node.ints("axes")
+        where = self._placed(operand)
+        if where is not None and self._reduces(where[0], operand, where[1], axes):
+            self._fold(where[0], node, where[1])
+            return
+        for draft in self.rows.get((operand.shape, axes), ()):
+            if draft.full is not None and self._shares(draft, operand):
+                self._fold(draft, node, draft.full[1])
+                return
+        draft = Draft("row")
+        index = self._fresh_index(draft, operand.shape)
+        self._make_row(draft, operand, index, axes)
+        self._fold(draft, node, index)
+
+    def _fold(self, draft: Draft, node: Node, index: Index) -> None:
+        """Joins a reduction that reads its operand at `index`."""
+        draft.operand_at[node] = index
+        self._join(draft, node, without(index, node.ints("axes")))
+
+    def _reduces(self, draft: Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> bool:
+        """Whether `draft` can fold `operand` over `axes`; a map group becomes a row group."""
+        names = bare(index)
+        if names is None or set(names) - {""} != set(draft.extents):
+            return False
+        if len(draft.at) >= MAX_MEMBERS:
+            return False
+        if draft.kind == "row":
+            return {names[d] for d in axes} - {""} == set(draft.reduced)
+        if draft.kind != "map":
+            return False
+        self._make_row(draft, operand, index, axes)
+        return True
+
+    def _make_row(self, draft: Draft, operand: Node, index: Index, axes: tuple[int, ...]) -> None:
+        draft.kind = "row"
+        draft.reduced = tuple(index[d].axes()[0] for d in axes if index[d] != ZERO)
+        draft.full = (operand.shape, index)
+        self.rows.setdefault((operand.shape, axes), []).append(draft)
+
+    def _shares(self, draft: Draft, operand: Node) -> bool:
+        """Whether a row group over the same space reads `operand` too, and may read it again."""
+        source = through_movement(operand)
+        reads = (through_movement(i) for member in draft.at for i in member.inputs)
+        if source.op in VIRTUAL or source not in set(reads) or len(draft.at) >= MAX_MEMBERS:
+            return False
+        assert draft.full is not None
+        found = self._source(operand, draft.full[1], draft)
+        return found is True or (isinstance(found, Draft) and not found.depends_on(draft))
+
+    def _place_window(self, node: Node) -> None:
+        """A row for each window; what follows may join, but no window is walked a second time."""
+        draft = Draft("row")
+        index = self._fresh_index(draft, node.shape)
+        sizes = node.ints("window")
+        inside = [axis_index(self._fresh_axis(draft, n)) if n > 1 else ZERO for n in sizes]
+        draft.reduced = tuple(i.axes()[0] for i in inside if i != ZERO)
+        steps = zip(index, node.ints("strides"), inside, strict=True)
+        draft.operand_at[node] = tuple(i * stride + k for i, stride, k in steps)
+        self._join(draft, node, index)
+
+    def _place_contiguous(self, node: Node) -> None:
+        """Another order in memory: whoever computes the operand stores it there as well."""
+        where = self._placed(node.inputs[0])
+        if where is not None and self._fits(node, *where):
+            self._join(where[0], node, where[1])
+        else:
+            self._start("map", node)
+
+    def _place_pad(self, node: Node) -> None:
+        """Two groups: one fills the border, then whoever computes the operand stores it inside."""
+        operand = node.inputs[0]
+        border = Draft("border", first=self.position[node], last=self.position[node])
+        border.at[node] = self._fresh_index(border, node.shape)
+        self.borders.append(border)
+        where = self._placed(operand)
+        if where is None or not self._fits(node, *where):
+            draft = Draft("map")
+            where = draft, self._fresh_index(draft, operand.shape)
+        draft, index = where
+        low, gaps = node.ints("low"), node.ints("interior")
+        inside = (i * (gap + 1) + b for i, b, gap in zip(index, low, gaps, strict=True))
+        draft.operand_at[node] = index
+        draft.needs(border)
+        self._join(draft, node, tuple(inside))
+        # Nobody else is computed at the places of a padded value.
+        del draft.placed[node], self.view_of[node]
+
+    def _place_contraction(self, node: Node) -> None:
+        draft = self._start("contraction", node)
+        draft.reduced = tuple(self._fresh_axis(draft, size) for size in _summed(node))
+
+    # Groups
+
+    def _fresh_axis(self, draft: Draft, size: int) -> str:
+        name = f"a{self._axes}"
+        self._axes += 1
+        draft.extents[name] = size
+        return name
+
+    def _fresh_index(self, draft: Draft, shape: Shape) -> Index:
+        return tuple(
+            ZERO if size == 1 else axis_index(self._fresh_axis(draft, size)) for size in shape
+        )
+
+    def _start(self, kind: str, node: Node) -> Draft:
+        draft = Draft(kind)
+        if node.op == "gather_rows" and not self._stored(node.inputs[0]):
+            self.copy(node.inputs[0])
+        self._join(draft, node, self._fresh_index(draft, node.shape))
+        return draft
+
+    def copy(self, node: Node) -> None:
+        """Stores a movement node or a constant, because someone needs it in memory."""
+        if node not in self.group_of:
+            self.position.setdefault(node, len(self.position))
+            self._start("map", node)
+
+    def _join(self, draft: Draft, node: Node, index: Index) -> None:
+        place = self.position[node]
+        draft.first = min(draft.first, place) if draft.at else place
+        draft.last = max(draft.last, place)
+        for operand in node.inputs:
+            source = through_movement(operand, self.group_of)
+            group = self.group_of.get(source)
+            if group is not None:
+                draft.needs(group)
+        draft.at[node] = index
+        self.group_of[node] = draft
+        self._see(draft, node, index)
+
+    def _merge(self, small: Draft, at_small: Index, big: Draft, at_big: Index) -> None:
+        """Moves a map group into the group that reads it at the matching index, where legal."""
+        if len(small.at) + len(big.at) > MAX_MEMBERS:
+            return
+        names = bare(at_small)
+        if names is None or set(names) - {""} != set(small.extents):
+            return
+        if big.depends_on(small, direct=False) or small.depends_on(big):
+            return
+        where = {name: index for name, index in zip(names, at_big, strict=True) if name}
+        for node, index in small.placed.items():
+            self._see(big, node, tuple(i.substitute(where) for i in index))
+        for node, index in small.at.items():
+            big.at[node] = tuple(i.substitute(where) for i in index)
+            self.group_of[node] = big
+        for node, index in small.operand_at.items():
+            big.operand_at[node] = tuple(i.substitute(where) for i in index)
+        big.at = dict(sorted(big.at.items(), key=lambda item: self.position[item[0]]))
+        big.first, big.last = min(small.first, big.first), max(small.last, big.last)
+        for draft in small.deps:
+            draft.users.discard(small)
+            big.needs(draft)
+        for draft in small.users:
+            draft.deps.discard(small)
+            draft.needs(big)
+        small.at = {}
+
+    # Facts
+
+    def _stored(self, node: Node) -> bool:
+        """Whether the whole of `node` will lie in memory for other groups."""
+        return node.op == "input" or node in self.group_of
+
+    def _folds(self, reshape: Node) -> bool:
+        draft = Draft("map")
+        index = self._fresh_index(draft, reshape.shape)
+        constant = reshape.inputs[0].op == "full"
+        return constant or operand_index(reshape, index, draft.extents) is not None
+
+
+def _summed(node: Node) -> Shape:
+    """Sizes of the axes that a contraction sums over."""
+    lhs, rhs = node.inputs
+    match node.op:
+        case "dot_general":
+            contract = node.attrs["contract"]
+            assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
+            return tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
+        case "conv":
+            return (*rhs.shape[:-3], rhs.shape[-2])
+        case _:
+            return rhs.shape[:-2]
