@@ -19,7 +19,7 @@ LAYERS = {
     ),
     "tracejit": (
         {"tracejit"},
-        {"numpy", "ml_dtypes", "llvmlite", "numba", "optree", "rich"},
+        {"numpy", "ml_dtypes", "llvmlite", "numba", "optree", "rich", "safetensors"},
     ),
 }
 FOLDERS = {"ir": "tracejit.ir", "codegen": "tracejit.codegen", "tracejit": "tracejit"}

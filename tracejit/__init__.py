@@ -1,5 +1,8 @@
 """tracejit: a JIT compiler for models written in NumPy style."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from numpy import where
 
 from tracejit import debug, errors, nn, optim, random, tree
@@ -15,7 +18,33 @@ from tracejit.transform import grad, stop_gradient, value_and_grad
 from tracejit.variable import Variable
 from tracejit.vectorize import vmap
 
+if TYPE_CHECKING:
+    from tracejit import callbacks, losses, metrics
+    from tracejit.models import Input, Model, Sequential
+    from tracejit.saving import load_model
+
 __version__ = "0.1.0"
+
+
+# Models are not imported by whoever does without them.
+_LATER = {
+    "Input": "models",
+    "Model": "models",
+    "Sequential": "models",
+    "callbacks": "",
+    "load_model": "saving",
+    "losses": "",
+    "metrics": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'tracejit' has no attribute {name!r}")
+    home = _LATER[name]
+    found = importlib.import_module(f"tracejit.{home or name}")
+    value = globals()[name] = getattr(found, name) if home else found
+    return value
 
 
 def set_num_threads(count: int) -> None:
@@ -26,9 +55,13 @@ def set_num_threads(count: int) -> None:
 
 
 __all__ = [
+    "Input",
     "Jitted",
     "Lowered",
+    "Model",
+    "Sequential",
     "Variable",
+    "callbacks",
     "checkpoint",
     "config",
     "custom_vjp",
@@ -40,7 +73,10 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "load_model",
+    "losses",
     "make_graph",
+    "metrics",
     "nn",
     "numpy",
     "optim",
