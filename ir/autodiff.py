@@ -10,13 +10,17 @@ from tracejit.ir.types import is_float
 
 
 def gradients(
-    outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Sequence[Node]
+    outputs: Sequence[Node],
+    cotangents: Sequence[Node],
+    wrt: Sequence[Node],
+    independent: bool = False,
 ) -> list[Node]:
     """For each node of `wrt` the sum over outputs of cotangent times derivative.
 
-    cotangents[i] has the type of outputs[i]. Nodes of `wrt` are independent variables: a path to one
-    does not lead on through another. Zeros where no smooth path leads from a node to an
-    output. The new nodes are put down to the source lines of the nodes they differentiate.
+    cotangents[i] has the type of outputs[i]. independent: nodes of `wrt` are variables apart, so a
+    path to one does not lead on to another that it is computed from. Zeros where no smooth path
+    leads from a node to an output. The new nodes are put down to the source lines of the nodes they
+    differentiate.
     """
     total: dict[Node, Node] = {}
 
@@ -24,7 +28,7 @@ def gradients(
         assert g.type == node.type, f"{node.op}: cotangent {g.type} of {node.type}"
         total[node] = total[node] + g if node in total else g
 
-    sweep = _between(wrt, outputs)
+    sweep = _between(wrt, outputs, set(wrt) if independent else set())
     on_path = {*sweep, *wrt}
     # The outputs of one custom rule are differentiated together, when all have their cotangents.
     first_of: dict[Custom, Node] = {}
@@ -63,13 +67,12 @@ def _custom_parts(custom: Custom, total: Mapping[Node, Node]) -> Sequence[Node |
     )
 
 
-def _between(wrt: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+def _between(wrt: Sequence[Node], outputs: Sequence[Node], ends: set[Node]) -> list[Node]:
     """The nodes that an output reaches from some node of `wrt` smoothly, in graph order.
 
-    The walk ends at nodes of `wrt`: they are independent, also where one is computed from another.
+    The walk down from the outputs does not go beyond the nodes of `ends`.
     """
     reached = {node for node in wrt if is_float(node.dtype)}
-    ends = set(wrt)
     path = []
     for node in topological(outputs, (), lambda n: () if n in ends else dependencies(n)):
         if node in ends:

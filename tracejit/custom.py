@@ -258,7 +258,10 @@ def _again(outputs: Sequence[Node], border: Sequence[Node]) -> Callable[..., lis
             for node, now, is_apart in zip(border, residuals, apart, strict=True)
         }
         outs = copied(builder, outputs, starts, lambda node: node)
-        return gradients(outs, cotangents, [n for b, n in starts.items() if is_float(b.dtype)])
+        # Independent: what a layer reads may itself be computed from a weight that it also reads,
+        # and that path is for the sweep outside.
+        wrt = [n for b, n in starts.items() if is_float(b.dtype)]
+        return gradients(outs, cotangents, wrt, independent=True)
 
     return backward
 

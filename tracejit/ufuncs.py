@@ -302,14 +302,14 @@ def call_ufunc(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, 
 
     if current_trace() is None:
         return getattr(ufunc, method)(*map(untraced, operands), **keywords)
+    if method == "reduce":
+        return _reduce(ufunc, operands[0], **keywords)
     if keywords.pop("where", True) is not True:
         raise UnsupportedError(
             f"np.{ufunc.__name__}: where= leaves elements undefined{here()};"
             " use np.where(mask, result, other)"
         )
     dtype = keywords.pop("dtype", None)
-    if method == "reduce":
-        return _reduce(ufunc, operands[0], dtype=dtype, **keywords)
     if method == "accumulate" and ufunc in ACCUMULATE:
         return accumulate(ufunc, operands[0], dtype=dtype, **keywords)
     left = set(keywords) - _IGNORED
@@ -332,11 +332,10 @@ _REDUCTIONS: dict[np.ufunc, Any] = {
 }
 
 
-def _reduce(
-    ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False
-) -> Any:
+def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, **keywords: Any) -> Any:
     function: Any = _REDUCTIONS.get(ufunc)
     if function is None:
         raise unsupported(f"np.{ufunc.__name__}.reduce")
-    asked = {} if dtype is None else {"dtype": dtype}
-    return function(x, axis=axis, keepdims=keepdims, **asked)
+    given = {"dtype": dtype, **keywords}
+    asked = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
+    return function(x, axis=axis, **asked)

@@ -308,6 +308,10 @@ _SEARCHING = [
     _row("np.select([x > 1, x > 0], [x, x * 2], default=-1)", "f64[9]"),
     _row("(np.isin(x, [1, 2, -3]), np.isin(x, y, invert=True))", "i32[9]", "i32[4]"),
     _row("(np.array_equal(x, x), np.array_equal(x, x + 1), np.array_equal(x, x[:2]))", "f64[4]"),
+    _row("(np.add.reduce(x, axis=1, where=x > 0), np.add.reduce(x, keepdims=True, initial=2.0))",
+         "f64[4,5]"),
+    _row("(np.maximum.reduce(x, axis=0, where=x > 0, initial=-1), np.add.reduce(x, dtype='f8'))",
+         "f32[4,5]"),
     _row("(x[np.array([True, False, True])], x[:, [True, False, False, True]])", "f32[3,4]"),
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tests.frontend.test_grad import FUNCTIONS
+from tests.frontend.test_grad import FUNCTIONS, numeric
 from tracejit import errors
 
 RNG = np.random.default_rng(5)
@@ -273,6 +273,25 @@ def test_checkpoint_changes_no_value(run: Transformed) -> None:
     twice = tj.grad(lambda x: (tj.grad(lambda x: deep(w, x, tj.checkpoint))(x) ** 2).sum())
     reference = tj.grad(lambda x: (tj.grad(lambda x: deep(w, x, lambda f: f))(x) ** 2).sum())
     close(run(twice)(x), reference(x))
+
+
+def test_layers_with_one_weight_count_each_path_once(run: Transformed) -> None:
+    w = RNG.standard_normal((4, 4))
+
+    def loss(wrap: Any) -> Any:
+        def f(w: Any) -> Any:
+            x = A
+            for _ in range(3):
+                x = wrap(block)(w, x)
+            return (x**2).sum()
+
+        return f
+
+    plain = tj.grad(loss(lambda f: f))(w)
+    close(run(tj.grad(loss(tj.checkpoint)))(w), plain)
+    nested = tj.checkpoint(lambda w: loss(tj.checkpoint)(w))
+    close(run(tj.grad(nested))(w), plain)
+    np.testing.assert_allclose(plain, numeric(loss(lambda f: f), w), rtol=1e-5, atol=1e-7)
 
 
 def test_checkpoint_of_what_it_captures(run: Transformed) -> None:

@@ -284,3 +284,14 @@ def test_deep_chains_need_no_stack() -> None:
     value, derivative = evaluate(with_gradient, [np.array(0.5)])
     assert 0 < value < 0.5
     assert 0 < derivative < 1
+
+
+def test_independent_variables_although_one_is_computed_from_another() -> None:
+    builder = EagerBuilder()
+    w = builder.input("w", TensorType((), F64), np.asarray(3.0))
+    x = w * w
+    y = x * w
+    whole = gradients([y], [ops.ones_like(y)], [w, x])
+    parts = gradients([y], [ops.ones_like(y)], [w, x], independent=True)
+    assert [builder.values[g] for g in whole] == [27.0, 3.0]
+    assert [builder.values[g] for g in parts] == [9.0, 3.0]
