@@ -130,13 +130,11 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[s
         name, tuple(trace.inputs + trace.captured_nodes), tuple(nodes), (None,) * len(nodes)
     )
     call = Call(function, args, keywords, flops_of(made) // _SOME_BATCH)
-    symbols = [
-        Symbol(_sizes(node.shape), node.dtype, name, call, i) for i, node in enumerate(nodes)
-    ]
+    symbols = [Symbol(sizes(node.shape), node.dtype, name, call, i) for i, node in enumerate(nodes)]
     return tree.unflatten(out_spec, symbols)
 
 
-def _sizes(shape: tuple[int, ...]) -> Sizes:
+def sizes(shape: tuple[int, ...]) -> Sizes:
     return tuple(None if n == _SOME_BATCH else n for n in shape)
 
 
