@@ -97,11 +97,13 @@ def arctan(x: Node) -> Node:
     return copysign(_select(large, pi / 2 - t, t), x)
 
 
-def _radius(y: Node, x: Node) -> Node:
-    return x * x + y * y
+def _angle_slopes(a: Node, y: Node, x: Node) -> Sequence[Node]:
+    """x / r^2 and -y / r^2, divided twice so that r^2 neither overflows nor vanishes."""
+    r = _length(y, x)
+    return x / r / r, -(y / r / r)
 
 
-@differentiable(lambda a, y, x: (x / _radius(y, x), -y / _radius(y, x)))
+@differentiable(_angle_slopes)
 def arctan2(y: Node, x: Node) -> Node:
     return _angle(y, x)
 
@@ -134,7 +136,16 @@ def _large(x: Node) -> Node:
     return emit("gt", x, full_like(x, 1e8))
 
 
-@differentiable(lambda y, x: (emit("rsqrt", x * x + 1.0),))
+def _arcsinh_slope(y: Node, x: Node) -> Sequence[Node]:
+    size = emit("abs", x)
+    return (_select(_large(size), 1.0 / size, emit("rsqrt", x * x + 1.0)),)
+
+
+def _arccosh_slope(y: Node, x: Node) -> Sequence[Node]:
+    return (_select(_large(x), 1.0 / x, emit("rsqrt", (x - 1.0) * (x + 1.0))),)
+
+
+@differentiable(_arcsinh_slope)
 def arcsinh(x: Node) -> Node:
     size = emit("abs", x)
     square = size * size
@@ -143,7 +154,7 @@ def arcsinh(x: Node) -> Node:
     return copysign(value, x)
 
 
-@differentiable(lambda y, x: (emit("rsqrt", (x - 1.0) * (x + 1.0)),))
+@differentiable(_arccosh_slope)
 def arccosh(x: Node) -> Node:
     t = x - 1.0
     near = emit("log1p", t + emit("sqrt", t * (t + 2.0)))
@@ -158,6 +169,10 @@ def _hypot_slopes(h: Node, x: Node, y: Node) -> Sequence[Node]:
 
 @differentiable(_hypot_slopes)
 def hypot(x: Node, y: Node) -> Node:
+    return _length(x, y)
+
+
+def _length(x: Node, y: Node) -> Node:
     """Scaled by the larger, so that no square overflows; infinite where one is, even beside nan."""
     x, y = emit("abs", x), emit("abs", y)
     low, high = emit("minimum", x, y), emit("maximum", x, y)
