@@ -10,7 +10,7 @@ import numpy as np
 
 from tracejit import tree
 from tracejit.arguments import Argument, input_name
-from tracejit.errors import UnsupportedError
+from tracejit.errors import EscapedTracerError, UnsupportedError
 from tracejit.ir.graph import Array, Graph, Node
 from tracejit.source import here
 from tracejit.trace import Trace
@@ -67,7 +67,20 @@ def stage(
         (*nodes, *(node for _, node in assigned)),
         (*owners, *(position[id(v)] for v, _ in assigned)),
     )
+    if trace.mapped:
+        _check_escaped(trace, graph)
     return Staged(graph, tuple(arguments), tuple(trace.captured), out_spec, len(nodes))
+
+
+def _check_escaped(trace: Trace, graph: Graph) -> None:
+    """Raises EscapedTracerError where a result reads an element of a vmap that has ended."""
+    inputs = set(graph.inputs)
+    for node in graph.nodes():
+        if node.op == "input" and node not in inputs:
+            raise EscapedTracerError(
+                f"{trace.name}: a result depends on {node.type}, an element inside a vmap{here()};"
+                " return what is needed from the mapped function instead of keeping it"
+            )
 
 
 def _output(trace: Trace, value: Any, path: tuple[Any, ...]) -> Node:

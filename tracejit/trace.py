@@ -58,6 +58,7 @@ class Trace:
         self.name = name
         self.builder = builder or Builder()
         self.live = True
+        self.mapped = False  # whether a vmap ran: only then can an element of one have escaped
         self.inputs: list[Node] = []
         self.captured: list[Array | Variable] = []
         self.captured_nodes: list[Node] = []

@@ -36,6 +36,7 @@ def vmap(
         name = function_name(f)
         with tracing(f"vmap of {name}") as (trace, outermost):
             trace.builder.loc = user_loc()
+            trace.mapped = True
             leaves, spec = tree.flatten((args, keywords))
             axes = _argument_axes(name, in_axes, args, keywords)
             lanes, ones, size = _lanes(trace, name, leaves, axes, axis_size)

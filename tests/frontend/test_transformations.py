@@ -408,3 +408,16 @@ def test_misuse_of_vjp_and_jvp() -> None:
         tj.jacobian(lambda x: x)(np.arange(3))
     with pytest.raises(errors.GradError, match="returned i64"):
         tj.jacobian(lambda x: np.argmax(x))(A)
+
+
+def test_an_element_kept_beyond_its_vmap() -> None:
+    kept = []
+
+    def f(x: Any) -> Any:
+        tj.vmap(lambda row: kept.append(row * 2) or row)(x)  # type: ignore[func-returns-value]
+        return (kept[-1] + 1).sum()
+
+    with pytest.raises(errors.EscapedTracerError, match="an element inside a vmap"):
+        tj.jit(f)(A)
+    with pytest.raises(errors.ConcretizationError, match="has no value under vmap"):
+        tj.value_and_grad(f)(A)
