@@ -30,8 +30,9 @@ from tracejit.codegen.nest import (
     Stmt,
     Store,
     parallel_loops,
+    substituted,
 )
-from tracejit.ir.affine import Affine, affine, axis_index, linear
+from tracejit.ir.affine import affine, axis_index, linear
 from tracejit.ir.types import TensorType
 
 # Below this many elements of the result, the tiles are too few to read the operands often.
@@ -109,7 +110,7 @@ def _blocked(
         count = Loop(f"{loop.axis}b", loop.extent // size)
         outer.append(count)
         moved = affine({count.axis: size, loop.axis: 1})
-        inner = tuple(_moved(s, loop.axis, moved) for s in fold.body)
+        inner = tuple(substituted(s, {loop.axis: moved}) for s in fold.body)
         rest = (replace(loop, extent=size), *fold.loops[position + 1 :])
     else:
         inner, rest = fold.body, fold.loops[position:]
@@ -133,10 +134,3 @@ def _nested(loops: Sequence[Loop], body: Sequence[Stmt]) -> list[Stmt]:
     for loop in reversed(loops):
         done = [For(loop, tuple(done))]
     return done
-
-
-def _moved(stmt: Stmt, axis: str, to: Affine) -> Stmt:
-    if isinstance(stmt, Load):
-        index = stmt.index.affine.substitute({axis: to})
-        return replace(stmt, index=Offset(index, stmt.index.dynamic))
-    return stmt

@@ -20,8 +20,8 @@ which are executed together (unrolled and jammed), `lanes` of them in one vector
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tracejit.ir.affine import Affine
 from tracejit.ir.types import DType, dtype_name
@@ -236,6 +236,19 @@ def parallel_loops(body: tuple[Stmt, ...]) -> tuple[list[Loop], tuple[Stmt, ...]
         loops.append(body[0].loop)
         body = body[0].body
     return loops, body
+
+
+def substituted(stmt: Stmt, values: Mapping[str, Affine]) -> Stmt:
+    """A statement, no loop, with axes replaced by expressions in its index."""
+    match stmt:
+        case Load() | Store():
+            return replace(
+                stmt, index=Offset(stmt.index.affine.substitute(values), stmt.index.dynamic)
+            )
+        case IndexValue():
+            return replace(stmt, index=stmt.index.substitute(values))
+        case _:
+            return stmt
 
 
 def loops_of(body: Sequence[Stmt]) -> Iterator[Loop]:

@@ -16,6 +16,7 @@ from tracejit.codegen.lower import Lowered, lower
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Buffer, For, Kernel, Load, Loop, Offset, Store, walk
 from tracejit.codegen.schedule import schedule
+from tracejit.codegen.splitting import split_sums
 from tracejit.ir.affine import axis_index
 from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Graph, Node
@@ -107,8 +108,8 @@ def lower_all(fused: Fused) -> list[Lowered]:
 
 def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine) -> Plan:
     """Orders and places the kernels of a graph."""
-    blocked = [block_sums(low, machine) for low in lowered]
-    return _Planner(fused.graph, blocked, machine).plan()
+    shared = [part for low in lowered for part in split_sums(block_sums(low, machine))]
+    return _Planner(fused.graph, shared, machine).plan()
 
 
 class _Planner:

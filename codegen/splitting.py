@@ -1,0 +1,156 @@
+"""Splitting: a long reduction with few results is taken in parts, so that all threads share it.
+
+One kernel becomes two: one folds each part, the next folds the parts and goes on. The number of
+parts depends on the shape alone, so the result is the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+from tracejit.codegen.coalesce import coalesce
+from tracejit.codegen.lower import Lowered
+from tracejit.codegen.nest import (
+    Acc,
+    Buffer,
+    Fold,
+    For,
+    Kernel,
+    Load,
+    Loop,
+    Offset,
+    Stmt,
+    Store,
+    parallel_loops,
+    substituted,
+)
+from tracejit.ir.affine import Index, affine, axis_index, linear
+from tracejit.ir.graph import Node
+from tracejit.ir.types import TensorType
+
+# More results than this are enough to share among the threads of any CPU this is meant for.
+MAX_RESULTS = 64
+# A part must be worth the second kernel and the barrier between the two.
+MIN_LENGTH = 16384
+# Parts per result: more would only lengthen the second fold.
+MAX_PARTS = 64
+
+
+def split_sums(lowered: Lowered) -> list[Lowered]:
+    """The kernel itself, or the two that it becomes."""
+    if lowered.kernel.kind != "row" or any(b.role == "scratch" for b in lowered.kernel.buffers):
+        return [lowered]
+    kernel = coalesce(lowered.kernel)
+    loops, body = parallel_loops(kernel.body)
+    folds = [s for s in body if isinstance(s, Fold)]
+    results = prod(loop.extent for loop in loops)
+    if len(folds) != 1 or not folds[0].loops or any(isinstance(s, For) for s in body):
+        return [lowered]
+    (fold,) = folds
+    length = prod(loop.extent for loop in fold.loops)
+    parts = _divisor(fold.loops[0].extent)
+    if results > MAX_RESULTS or length < MIN_LENGTH or parts < 2:
+        return [lowered]
+    return _two(lowered, kernel, loops, body, fold, parts)
+
+
+def _divisor(extent: int) -> int:
+    """The largest number of equal parts, up to MAX_PARTS."""
+    return next((n for n in range(min(MAX_PARTS, extent), 0, -1) if extent % n == 0), 1)
+
+
+def _two(
+    lowered: Lowered,
+    kernel: Kernel,
+    loops: list[Loop],
+    body: Sequence[Stmt],
+    fold: Fold,
+    parts: int,
+) -> list[Lowered]:
+    shape = [parts, *(loop.extent for loop in loops)]
+    count = len(kernel.buffers)
+    buffers = [
+        Buffer(f"b{count + n}", acc.dtype, prod(shape), "out") for n, acc in enumerate(fold.accs)
+    ]
+    builder = lowered.nodes[0].builder
+    nodes = tuple(builder.input("parts", TensorType(tuple(shape), b.dtype)) for b in buffers)
+    index: Index = tuple(axis_index(loop.axis) for loop in (Loop("part", parts), *loops))
+    place = Offset(linear(index, shape))
+    first = _first(body, fold, parts, buffers, place)
+    second = _second(body, fold, parts, buffers, place)
+    inputs = tuple(replace(b, role="in") for b in buffers)
+    return [
+        _kernel(lowered, kernel, "a", (Loop("part", parts, True), *loops), first, buffers, nodes),
+        _kernel(lowered, kernel, "", loops, second, inputs, nodes),
+    ]
+
+
+def _first(
+    body: Sequence[Stmt], fold: Fold, parts: int, buffers: Sequence[Buffer], place: Offset
+) -> list[Stmt]:
+    """Everything up to the fold, over one part of its first loop; each sum is stored."""
+    loop = fold.loops[0]
+    moved = affine({"part": loop.extent // parts, loop.axis: 1})
+    inner = tuple(substituted(s, {loop.axis: moved}) for s in fold.body)
+    cut = replace(
+        fold, loops=(replace(loop, extent=loop.extent // parts), *fold.loops[1:]), body=inner
+    )
+    before = list(body[: body.index(fold)])
+    stores = [Store(b.name, place, a.name) for b, a in zip(buffers, fold.accs, strict=True)]
+    return [*(s for s in before if not isinstance(s, Store)), cut, *stores]
+
+
+def _second(
+    body: Sequence[Stmt], fold: Fold, parts: int, buffers: Sequence[Buffer], place: Offset
+) -> list[Stmt]:
+    """The fold over the parts, in place of the one over everything."""
+    loads, accs = [], []
+    for n, (buffer, acc) in enumerate(zip(buffers, fold.accs, strict=True)):
+        loads.append(Load(f"p{n}", acc.dtype, buffer.name, place))
+        op = "add" if acc.op == "fma" else acc.op
+        accs.append(Acc(acc.name, acc.dtype, op, (f"p{n}",)))
+    joined = Fold((Loop("part", parts),), tuple(loads), tuple(accs), fold.loc)
+    return [joined if s is fold else s for s in body]
+
+
+def _kernel(
+    lowered: Lowered,
+    kernel: Kernel,
+    suffix: str,
+    loops: Sequence[Loop],
+    body: Sequence[Stmt],
+    extra: Sequence[Buffer],
+    nodes: tuple[Node, ...],
+) -> Lowered:
+    """A kernel with those of the old buffers that it touches, and the parts."""
+    stored, loaded = _touched(body)
+    nest: list[Stmt] = list(body)
+    for loop in reversed(loops):
+        nest = [For(loop, tuple(nest))]
+    held = [
+        (replace(b, role=_role(b, b.name in stored, b.name in loaded)), node)
+        for b, node in zip(kernel.buffers, lowered.nodes, strict=True)
+        if b.name in stored | loaded
+    ]
+    buffers = (*(b for b, _ in held), *extra)
+    made = Kernel(f"{kernel.name}{suffix}", kernel.kind, buffers, tuple(nest))
+    return Lowered(made, (*(n for _, n in held), *nodes), made, lowered.members)
+
+
+def _role(buffer: Buffer, stored: bool, loaded: bool) -> str:
+    if stored and loaded:
+        return "inout"
+    return "in" if loaded else buffer.role if buffer.role == "part" else "out"
+
+
+def _touched(body: Sequence[Stmt]) -> tuple[set[str], set[str]]:
+    """The buffers stored to and those loaded from."""
+    stored: set[str] = set()
+    loaded: set[str] = set()
+    for stmt in body:
+        inner = stmt.body if isinstance(stmt, Fold) else (stmt,)
+        stored |= {s.buffer for s in inner if isinstance(s, Store)}
+        loaded |= {s.buffer for s in inner if isinstance(s, Load)}
+    return stored, loaded
