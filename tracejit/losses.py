@@ -220,6 +220,8 @@ def weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
     """Values times weights, which may lack last axes; and the weights, as wide as the values."""
     if sample_weight is None:
         return values, None
+    if isinstance(sample_weight, int | float):
+        return values * sample_weight, sample_weight * np.ones_like(values)
     weight = np.astype(as_array(sample_weight), values.dtype)
     if weight.ndim == values.ndim + 1 and weight.shape[-1] == 1:
         weight = np.squeeze(weight, -1)
