@@ -159,6 +159,7 @@ class Fuser:
 
     def _place_reduction(self, node: Node) -> None:
         operand, axes = node.inputs[0], node.ints("axes")
+        self._join_sibling(operand, axes)
         where = self._placed(operand)
         if where is not None and self._reduces(where[0], operand, where[1], axes):
             self._fold(where[0], node, where[1])
@@ -171,6 +172,24 @@ class Fuser:
         index = self._fresh_index(draft, operand.shape)
         self._make_row(draft, operand, index, axes)
         self._fold(draft, node, index)
+
+    def _join_sibling(self, operand: Node, axes: tuple[int, ...]) -> None:
+        """Moves a map into a row group that reduces over the same axes and reads the same value.
+
+        So a sum of squares beside a sum is no second walk over the rows.
+        """
+        where = self._placed(operand)
+        if where is None or where[0].kind != "map":
+            return
+        small, index = where
+        sources = {s for n in small.at for s in map(through_movement, n.inputs)} - set(small.at)
+        for row in self.rows.get((operand.shape, axes), ()):
+            if row.full is None or row.depends_on(small):
+                continue
+            read = {s for n in row.at for s in map(through_movement, n.inputs)}
+            if any(s.op not in VIRTUAL for s in sources & read):
+                self._merge(small, index, row, row.full[1])
+                return
 
     def _fold(self, draft: Draft, node: Node, index: Index) -> None:
         """Joins a reduction that reads its operand at `index`."""
