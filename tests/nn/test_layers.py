@@ -68,6 +68,12 @@ ROWS: dict[str, Row] = {
     "RepeatVector": Row(
         lambda: nn.RepeatVector(3, **F64), ((2, 4),), lambda w, x: np.stack([x] * 3, 1)
     ),
+    "TimeDistributed": Row(
+        lambda: nn.TimeDistributed(nn.Dense(2, "tanh", **F64), **F64),
+        ((3, 4, 5),),
+        lambda w, x: np.tanh(x @ w[0] + w[1]),
+        ((5, 2), (2,)),
+    ),
     "Rescaling": Row(lambda: nn.Rescaling(2, -1.0, **F64), ((3, 4),), lambda w, x: x * 2 - 1),
     "Identity": Row(lambda: nn.Identity(**F64), ((3, 4),), lambda w, x: x),
     "Lambda": Row(lambda: nn.Lambda(np.sin, **F64), ((3, 4),), lambda w, x: np.sin(x)),

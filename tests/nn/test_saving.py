@@ -76,6 +76,9 @@ def test_functional_models(tmp_path: Path) -> None:
     again = tj.load_model(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(again(x)["out"], model(x)["out"])
     assert float(again.losses[0]) == float(model.losses[0])
+    doubled = tj.Model([a, b], shared(a) * 2.0)
+    with pytest.raises(TypeError, match=r"multiply.* is no layer: use a layer"):
+        doubled.save(tmp_path / "d")
     nested = tj.Sequential([tj.Sequential([nn.Dense(3)]), nn.ReLU()])
     nested(x[0])
     nested.save(tmp_path / "n")

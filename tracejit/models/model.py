@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,7 +127,7 @@ class Model(Layer):
         if kind not in own:
             method = getattr(self, f"{kind}_step")
             eager = self.compiled is not None and self.compiled.run_eagerly
-            own[kind] = method if eager else jit(partial(_call, method))
+            own[kind] = method if eager else jit(_named(method, f"{self.name}_{kind}"))
         found: Callable[..., Any] = own[kind]
         return found
 
@@ -260,8 +259,14 @@ class Model(Layer):
         load_weights(self, path)
 
 
-def _call(method: Callable[..., Any], *batch: Any) -> Any:
-    return method(*batch)
+def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The method under a name by which dumps and logs call it."""
+
+    def step(*batch: Any) -> Any:
+        return method(*batch)
+
+    step.__name__ = name
+    return step
 
 
 def _symbol_like(a: Any) -> Any:

@@ -72,6 +72,7 @@ from tracejit.nn.core import (
     Softmax,
     SpatialDropout1D,
     SpatialDropout2D,
+    TimeDistributed,
 )
 from tracejit.nn.functions import (
     batch_norm,
@@ -195,6 +196,7 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

@@ -310,6 +310,19 @@ class RepeatVector(Layer):
         return np.broadcast_to(np.expand_dims(x, 1), (x.shape[0], self.n, *x.shape[1:]))
 
 
+class TimeDistributed(Layer):
+    """A layer applied to each step of [N, T, ...] alike."""
+
+    def __init__(self, layer: Layer, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.layer = layer
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        n, steps, *rest = x.shape
+        y = self.layer(np.reshape(x, (n * steps, *rest)), training=training)
+        return np.reshape(y, (n, steps, *y.shape[1:]))
+
+
 class Rescaling(Layer):
     """x scale + offset, of any numbers."""
 
