@@ -14,7 +14,6 @@ from dataclasses import replace
 from math import prod
 
 from tracejit.codegen.coalesce import coalesce
-from tracejit.codegen.lower import Lowered
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
     Acc,
@@ -32,6 +31,7 @@ from tracejit.codegen.nest import (
     parallel_loops,
     substituted,
 )
+from tracejit.codegen.nest_builder import Lowered
 from tracejit.ir.affine import affine, axis_index, linear
 from tracejit.ir.types import TensorType
 

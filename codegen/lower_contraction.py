@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracejit.codegen.lower import Nest
 from tracejit.codegen.nest import Acc, Fold, Stmt
+from tracejit.codegen.nest_builder import Nest
 from tracejit.ir.affine import Affine, Index, axis_index
 from tracejit.ir.draft import CONTRACTIONS
 from tracejit.ir.graph import Node

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from math import prod
 
-from tracejit.codegen.lower import Nest, free_of
 from tracejit.codegen.nest import Acc, Fold, For, Offset, Stmt, Store
+from tracejit.codegen.nest_builder import Nest, free_of
 from tracejit.ir.affine import MOVEMENT, axis_index, linear
 from tracejit.ir.draft import FOLDS
 from tracejit.ir.graph import Node

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
-from tracejit.codegen.lower import Lowered, lower
+from tracejit.codegen.lower import lower
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Buffer, For, Kernel, Load, Loop, Offset, Store, walk
+from tracejit.codegen.nest_builder import Lowered
 from tracejit.codegen.schedule import schedule
 from tracejit.codegen.splitting import split_sums
 from tracejit.ir.affine import axis_index

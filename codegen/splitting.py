@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import prod
 
 from tracejit.codegen.coalesce import coalesce
-from tracejit.codegen.lower import Lowered
 from tracejit.codegen.nest import (
     Acc,
     Buffer,
@@ -26,6 +25,7 @@ from tracejit.codegen.nest import (
     parallel_loops,
     substituted,
 )
+from tracejit.codegen.nest_builder import Lowered
 from tracejit.ir.affine import Index, affine, axis_index, linear
 from tracejit.ir.graph import Node
 from tracejit.ir.types import TensorType

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from tracejit.codegen.lower import Lowered
+from tracejit.codegen.nest_builder import Lowered
 from tracejit.codegen.plan import Launch, Plan, Slot
 from tracejit.ir.graph import Node
 
