@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rounds import PEERS, Peer, Result, measure, pythons
+from benchmarks.rounds import PEERS, Effort, Peer, Result, measure, pythons
 from benchmarks.stopwatch import CALLS
 from benchmarks.workloads import WORKLOADS
 
 Results = dict[str, dict[str, Result]]
+REFERENCES = ("NumPy", "torch eager", "JAX")  # whose losses the others' are compared with
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -29,9 +30,11 @@ def loss_difference(result: Result, reference: Result) -> float:
 
 
 def step_table(workload: str, results: Mapping[str, Result]) -> Table:
-    table = Table("", "step", "first call", "warm first call", "losses off by", title=workload)
-    measured = [result for result in results.values() if not result.error]
-    reference = results.get("NumPy", measured[0] if measured else Result())
+    columns = ("step", "fastest step", "first call", "warm first call", "losses off by")
+    table = Table("", *columns, title=workload)
+    # tracejit's losses are to be compared with another's, so it comes last.
+    measured = [name for name in (*REFERENCES, *results) if name in results]
+    reference = next((results[name] for name in measured if not results[name].error), Result())
     for name, result in results.items():
         if result.error:
             table.add_row(name, "failed")
@@ -39,6 +42,7 @@ def step_table(workload: str, results: Mapping[str, Result]) -> Table:
         table.add_row(
             name,
             milliseconds(result.step),
+            milliseconds(result.step_min),
             milliseconds(result.first_call),
             milliseconds(result.warm_first_call),
             f"{loss_difference(result, reference):.0e}",
@@ -73,10 +77,15 @@ def ratios(workload: str, results: Mapping[str, Result]) -> str:
 def parse_arguments() -> argparse.Namespace:
     names = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--peer-python", default=sys.executable, metavar="PATH",
-                        help="the interpreter of the environment that has torch or JAX")
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter of the environment that has torch or JAX",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="processes of each kind")
     parser.add_argument("--seconds", type=float, default=1.0, help="of steps in each process")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds a process may take")
     parser.add_argument("--workload", action="append", choices=[*WORKLOADS, "calls"])
     parser.add_argument("--peer", action="append", choices=names, help="leave the others out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
@@ -90,9 +99,8 @@ def collect(
     workloads = options.workload or [*WORKLOADS, "calls"]
     results: Results = {}
     with console.status("measuring") as status:
-        for workload, peer, result in measure(
-            interpreters, workloads, options.rounds, options.seconds
-        ):
+        effort = Effort(options.rounds, options.seconds, options.limit)
+        for workload, peer, result in measure(interpreters, workloads, effort):
             results.setdefault(workload, {})[peer.name] = result
             status.update(f"measured {peer.name} on {workload}")
     return results

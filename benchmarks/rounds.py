@@ -11,11 +11,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.stopwatch import CALLS, Timing
+from benchmarks.workloads import CNNS, MLPS
 
 ROOT = Path(__file__).parent.parent
 # Settings that make some BLAS builds run the kernels of another CPU, which would flatter us.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-PROCESS_SECONDS = 600
 
 
 class PeerError(RuntimeError):
@@ -24,7 +24,10 @@ class PeerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is measured. cache: the variable that names the folder of its compile cache, if any."""
+    """Who is measured. cache: the variable that names the folder of its compile cache, if any.
+
+    only: the workloads that it runs; all where none is named.
+    """
 
     name: str
     module: str
@@ -33,14 +36,23 @@ class Peer:
     cache: str = ""
     caches_by_default: bool = True
     times_calls: bool = False
+    only: tuple[str, ...] = ()
+
+    def runs(self, workload: str) -> bool:
+        if workload == "calls":
+            return self.times_calls
+        return not self.only or workload in self.only
 
 
+TORCH_COMPILE = (("TORCH_COMPILE", "1"), ("TORCH_CHANNELS_LAST", "1"))
 PEERS = (
     Peer("tracejit", "tracejit_peer", cache="TRACEJIT_CACHE_DIR", times_calls=True),
-    Peer("NumPy", "numpy_peer"),
+    Peer("NumPy", "numpy_peer", only=MLPS),
     Peer("torch eager", "torch_peer", needs="torch"),
+    Peer("torch eager, channels last", "torch_peer", needs="torch",
+         environment=(("TORCH_CHANNELS_LAST", "1"),), only=CNNS),
     Peer("torch.compile", "torch_peer", needs="torch",
-         environment=(("TORCH_COMPILE", "1"),), cache="TORCHINDUCTOR_CACHE_DIR"),
+         environment=TORCH_COMPILE, cache="TORCHINDUCTOR_CACHE_DIR"),
     Peer("JAX", "jax_peer", needs="jax", cache="JAX_COMPILATION_CACHE_DIR",
          caches_by_default=False, times_calls=True),
 )  # fmt: skip
@@ -58,6 +70,11 @@ class Result:
     def step(self) -> float:
         """The best process's median: what the code can do when the machine is left alone."""
         return min(timing.step_median for timing in self.cold + self.warm)
+
+    @property
+    def step_min(self) -> float:
+        """The fastest single step of any process."""
+        return min(timing.step_min for timing in self.cold + self.warm)
 
     @property
     def first_call(self) -> float:
@@ -84,46 +101,61 @@ class Result:
         return {
             "version": self.cold[0].version,
             "step": self.step,
-            "step_min": min(timing.step_min for timing in self.cold + self.warm),
+            "step_min": self.step_min,
             "first_call": self.first_call,
             "warm_first_call": self.warm_first_call,
             "losses": self.losses,
         }
 
 
-def run(peer: Peer, python: str, arguments: Sequence[str], cached: Mapping[str, str]) -> Timing:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """rounds: processes of each kind; seconds: of steps in each; limit: what each may take [s]."""
+
+    rounds: int
+    seconds: float
+    limit: float
+
+
+def run(
+    peer: Peer, python: str, arguments: Sequence[str], cached: Mapping[str, str], limit: float
+) -> Timing:
     """One process of a peer, `cached` naming its cache folder. Raises PeerError."""
     environment = {name: value for name, value in os.environ.items() if name not in UNSET}
     environment |= {"PYTHONPATH": str(ROOT), **dict(peer.environment), **cached}
     command = [python, "-m", f"benchmarks.peers.{peer.module}", *arguments]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"took longer than {limit:g} s") from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise PeerError(lines[-1])
     return Timing(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(peer: Peer, python: str, workload: str, seconds: float, result: Result) -> None:
+def _measure(peer: Peer, python: str, workload: str, effort: Effort, result: Result) -> None:
     """One round: a process with nothing cached, then one with what an earlier process left."""
-    arguments = [workload, "--seconds", str(seconds)]
+
+    def timed(cached: Mapping[str, str], seconds: float = effort.seconds) -> Timing:
+        return run(peer, python, [workload, "--seconds", str(seconds)], cached, effort.limit)
+
+    if workload == "calls":
+        result.cold.append(run(peer, python, ["calls"], {}, effort.limit))
+        return
     if not peer.cache:
-        result.cold.append(run(peer, python, arguments, {}))
+        result.cold.append(timed({}))
         return
     with TemporaryDirectory() as folder:
         cached = {peer.cache: folder}
         if peer.caches_by_default:
-            result.cold.append(run(peer, python, arguments, cached))
+            result.cold.append(timed(cached))
         else:
-            result.cold.append(run(peer, python, arguments, {}))
-            run(peer, python, [workload, "--seconds", "0"], cached)
-        result.warm.append(run(peer, python, arguments, cached))
+            result.cold.append(timed({}))
+            timed(cached, seconds=0)
+        result.warm.append(timed(cached))
 
 
 def importable(python: str, package: str) -> bool:
@@ -143,24 +175,21 @@ def pythons(peer_python: str) -> dict[Peer, str]:
 
 
 def measure(
-    interpreters: Mapping[Peer, str], workloads: Sequence[str], rounds: int, seconds: float
+    interpreters: Mapping[Peer, str], workloads: Sequence[str], effort: Effort
 ) -> Iterator[tuple[str, Peer, Result]]:
     """Every peer on every workload, interleaved, so that a busy minute falls on all of them.
 
     Yields each Result as it grows from round to round.
     """
     results: dict[tuple[str, str], Result] = {}
-    for _ in range(rounds):
+    for _ in range(effort.rounds):
         for workload in workloads:
             for peer, python in interpreters.items():
                 result = results.setdefault((workload, peer.name), Result())
-                if result.error or (workload == "calls" and not peer.times_calls):
+                if result.error or not peer.runs(workload):
                     continue
                 try:
-                    if workload == "calls":
-                        result.cold.append(run(peer, python, ["calls"], {}))
-                    else:
-                        _measure(peer, python, workload, seconds, result)
-                except (PeerError, subprocess.TimeoutExpired) as error:
+                    _measure(peer, python, workload, effort, result)
+                except PeerError as error:
                     result.error = str(error)
                 yield workload, peer, result

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import SupportsFloat
 
-from benchmarks.workloads import WORKLOADS, Floats, Mlp, call_arrays
+from benchmarks.workloads import WORKLOADS, Floats, Work, call_arrays
 
 LOSSES = 5
 CALLS = (10, 50)
@@ -62,7 +62,7 @@ def _time_calls(make_call: Callable[[list[Floats]], Call]) -> dict[str, float]:
 
 
 def main(
-    make_step: Callable[[Mlp], Step],
+    make_step: Callable[[Work], Step],
     version: str,
     make_call: Callable[[list[Floats]], Call] | None = None,
 ) -> None:

@@ -6,21 +6,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from benchmarks.models.jax_models import LOSSES
 from benchmarks.stopwatch import Call, Step, main
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Mlp
+from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Work
 
 
-def loss_fn(params, x, y):
-    for w, b in params[:-1]:
-        x = jax.nn.relu(x @ w + b)
-    w, b = params[-1]
-    log_softmax = jax.nn.log_softmax(x @ w + b)
-    return -jnp.mean(jnp.take_along_axis(log_softmax, y[:, None], axis=-1))
-
-
-@partial(jax.jit, donate_argnames=("params", "m", "v"))
-def train_step(params, m, v, t, x, y):
-    loss, grads = jax.value_and_grad(loss_fn)(params, x, y)
+@partial(jax.jit, static_argnames=("model",), donate_argnames=("params", "m", "v"))
+def train_step(model, params, m, v, t, x, y):
+    loss, grads = jax.value_and_grad(LOSSES[model])(params, x, y)
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
     correction = jnp.sqrt(1 - BETA2**t)
@@ -34,7 +27,7 @@ def next_to_nothing(arrays):
     return [a + 1 for a in arrays]
 
 
-def make_step(work: Mlp) -> Step:
+def make_step(work: Work) -> Step:
     params = jax.device_put(work.params)
     m, v = jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
     x, y = jax.device_put((work.x, work.y))
@@ -43,7 +36,7 @@ def make_step(work: Mlp) -> Step:
     def step() -> float:
         nonlocal params, m, v, t
         t += 1.0
-        params, m, v, loss = train_step(params, m, v, t, x, y)
+        params, m, v, loss = train_step(work.model, params, m, v, t, x, y)
         # One program computes them all: when the loss is there, the weights are.
         return loss.block_until_ready()
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from benchmarks.stopwatch import Step, main
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Floats, Layers, Mlp
+from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Floats, Layers, Work
 
 
 def gradients(params: Layers, x: Floats, y: np.ndarray) -> tuple[float, Layers]:
@@ -48,7 +48,7 @@ def adam(p: Floats, g: Floats, m: Floats, v: Floats, t: int) -> None:
     p -= scale * m / (np.sqrt(v) + epsilon)
 
 
-def make_step(work: Mlp) -> Step:
+def make_step(work: Work) -> Step:
     params = [(w.copy(), b.copy()) for w, b in work.params]
     moments = [[np.zeros_like(a) for _ in range(2)] for layer in params for a in layer]
     t = 0

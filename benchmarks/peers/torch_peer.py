@@ -1,38 +1,29 @@
-"""torch, eager or (TORCH_COMPILE=1) with the model under torch.compile; fused Adam in both."""
+"""torch, eager or (TORCH_COMPILE=1) with the model under torch.compile; fused Adam in both.
+
+TORCH_CHANNELS_LAST=1: images and convolution weights in that memory format.
+"""
 
 import os
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from benchmarks.models.torch_models import network_and_batch
 from benchmarks.stopwatch import Step, main
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Mlp
+from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Work
 
 
-def network(work: Mlp) -> nn.Sequential:
-    """Linear and ReLU layers with the workload's weights."""
-    layers: list[nn.Module] = []
-    for w, b in work.params:
-        linear = nn.Linear(*w.shape)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(w.T.copy()))
-            linear.bias.copy_(torch.from_numpy(b))
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def make_step(work: Mlp) -> Step:
-    model = network(work)
+def make_step(work: Work) -> Step:
+    model, x, y = network_and_batch(work, os.environ.get("TORCH_CHANNELS_LAST") == "1")
     optimizer = torch.optim.Adam(
         model.parameters(), LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True
     )
-    x, y = torch.from_numpy(work.x), torch.from_numpy(work.y).long()
     forward = torch.compile(model) if os.environ.get("TORCH_COMPILE") == "1" else model
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = F.cross_entropy(forward(x), y)
+        logits = forward(x)
+        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -6,20 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 import tracejit as tj
+from benchmarks.models.tracejit_models import LOSSES
 from benchmarks.stopwatch import Call, Step, main
-from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Mlp
+from benchmarks.workloads import BETA1, BETA2, EPSILON, LEARNING_RATE, Work
 
 
-def loss_fn(params, x, y):
-    for w, b in params[:-1]:
-        x = np.maximum(x @ w + b, 0)
-    w, b = params[-1]
-    return tj.nn.softmax_cross_entropy(x @ w + b, y).mean()
-
-
-@partial(tj.jit, donate_argnames=("params", "m", "v"))
-def train_step(params, m, v, t, x, y):
-    loss, grads = tj.value_and_grad(loss_fn)(params, x, y)
+@partial(tj.jit, static_argnames=("model",), donate_argnames=("params", "m", "v"))
+def train_step(model, params, m, v, t, x, y):
+    loss, grads = tj.value_and_grad(LOSSES[model])(params, x, y)
     m = tj.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
     v = tj.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
     correction = np.sqrt(1 - BETA2**t)
@@ -33,7 +27,7 @@ def next_to_nothing(arrays):
     return [a + 1 for a in arrays]
 
 
-def make_step(work: Mlp) -> Step:
+def make_step(work: Work) -> Step:
     params = tj.tree.map(np.copy, work.params)
     m, v = tj.tree.map(np.zeros_like, params), tj.tree.map(np.zeros_like, params)
     t = 0.0
@@ -41,7 +35,7 @@ def make_step(work: Mlp) -> Step:
     def step() -> float:
         nonlocal params, m, v, t
         t += 1.0
-        params, m, v, loss = train_step(params, m, v, t, work.x, work.y)
+        params, m, v, loss = train_step(work.model, params, m, v, t, work.x, work.y)
         return loss
 
     return step

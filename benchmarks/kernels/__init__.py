@@ -1,0 +1,1 @@
+"""Matrix products and convolutions one at a time, against the libraries that others call."""

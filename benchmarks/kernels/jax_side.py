@@ -1,0 +1,50 @@
+"""JAX: one jitted operation on arrays of its own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmarks.kernels.cases import Case, Convolution, Floats
+from benchmarks.kernels.stopwatch import Kernel, main
+
+
+def function(case: Case):
+    """Of the two operands as they lie in memory."""
+    if isinstance(case, Convolution):
+        return convolution(case)
+
+    def product(a, b):
+        a = a.mT if case.layout[0] == "T" else a
+        b = b.mT if case.layout[1] == "T" else b
+        return jnp.matmul(a, b)
+
+    return product
+
+
+def convolution(case: Convolution):
+    around = ((case.padding, case.padding),) * 2
+    steps = (case.stride, case.stride)
+    layouts = ("NHWC", "HWIO", "NHWC")
+
+    def forward(x, w):
+        return lax.conv_general_dilated(x, w, steps, around, dimension_numbers=layouts)
+
+    def at_input(w, dy):
+        x = jax.ShapeDtypeStruct(case.image, jnp.float32)
+        return jax.linear_transpose(lambda x: forward(x, w), x)(dy)[0]
+
+    def at_weights(x, dy):
+        w = jax.ShapeDtypeStruct(case.weights, jnp.float32)
+        return jax.linear_transpose(lambda w: forward(x, w), w)(dy)[0]
+
+    return {"forward": forward, "input": at_input, "weight": at_weights}[case.direction]
+
+
+def make(case: Case, a: Floats, b: Floats) -> Kernel:
+    compiled, arrays = jax.jit(function(case)), jax.device_put((a, b))
+    return Kernel(lambda: compiled(*arrays).block_until_ready(), np.asarray)
+
+
+if __name__ == "__main__":
+    main(make)

@@ -1,0 +1,64 @@
+"""tracejit: a graph of one operation, through the native entry; and the peak of the machine."""
+
+import numpy as np
+
+from benchmarks.kernels.cases import Case, Convolution, Floats, Product
+from benchmarks.kernels.peak import peak_flops
+from benchmarks.kernels.stopwatch import Kernel, main
+from tracejit.codegen.compile import compile_graph
+from tracejit.codegen.runtime.entry import ArrayArg
+from tracejit.ir import ops
+from tracejit.ir.convolution import conv_input_grad
+from tracejit.ir.graph import Builder, Graph, Node
+from tracejit.ir.types import F32, TensorType
+
+
+def product(case: Product, a: Node, b: Node) -> Node:
+    axes = len(case.batch)
+    batch = tuple(range(axes))
+    contract = (axes + (case.layout[0] == "N"),), (axes + (case.layout[1] == "T"),)
+    return ops.dot_general(a, b, contract, (batch, batch))
+
+
+def convolution(case: Convolution, first: Node, second: Node) -> Node:
+    """The operands with the feature groups, one here, an axis of their own."""
+    steps, gaps, around = (case.stride,) * 2, (1, 1), (0, case.padding, case.padding, 0, 0)
+    batch, height, width, channels = case.image
+
+    def grouped(node: Node) -> Node:
+        return ops.reshape(node, (*node.shape[:-1], 1, node.shape[-1]))
+
+    def weights(node: Node) -> Node:
+        return ops.reshape(node, (*case.weights[:2], 1, *case.weights[2:]))
+
+    if case.direction == "input":
+        low = (case.padding, case.padding)
+        dx = conv_input_grad(grouped(second), weights(first), (height, width), steps, gaps, low)
+        return ops.reshape(dx, (batch, height, width, channels))
+    padded = ops.pad(grouped(first), 0, around, around)
+    if case.direction == "forward":
+        out = ops.conv(padded, weights(second), steps, gaps)
+    else:
+        out = ops.conv_weight_grad(padded, grouped(second), steps, gaps, case.weights[:2])
+    return ops.reshape(out, case.out)
+
+
+def make(case: Case, a: Floats, b: Floats) -> Kernel:
+    builder = Builder()
+    types = [TensorType(array.shape, F32) for array in (a, b)]
+    first, second = (builder.input(*named) for named in zip("ab", types, strict=True))
+    if isinstance(case, Product):
+        out = product(case, first, second)
+    else:
+        out = convolution(case, first, second)
+    graph = Graph("kernel", (first, second), (out,))
+
+    def refuse(*leaves: object) -> object:
+        raise TypeError(f"{case.name}: arguments are not {types}")
+
+    call = compile_graph(graph).bind([ArrayArg(t.shape, t.dtype) for t in types], [], refuse)
+    return Kernel(lambda: call(a, b), lambda outputs: np.asarray(outputs[0]))
+
+
+if __name__ == "__main__":
+    main(make, peak_flops)

@@ -1,0 +1,1 @@
+"""What the workloads compute, one file a peer: a loss of (params, x, y) for each model."""
