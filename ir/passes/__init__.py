@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
 from tracejit.ir.log import Stopwatch, log
+from tracejit.ir.passes.collect import collect
 from tracejit.ir.passes.narrow import narrow
 from tracejit.ir.passes.simplify import simplify
 from tracejit.ir.verify import verify
@@ -20,6 +21,8 @@ Pass = Callable[[Graph], Graph]
 PIPELINE: tuple[Pass, ...] = (
     # First, so that all later stages see one form of each expression and no node without effect.
     simplify,
+    # Unrolled loops leave one product per step for the gradient of a weight.
+    collect,
     # Before fusion, which stores all of a padded or convolved value: what is cut off is left out.
     narrow,
     # Again: a pad of nothing and a slice of everything are no operations.
