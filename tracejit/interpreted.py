@@ -1,4 +1,8 @@
-"""`target="interpreter"`: a step run node by node in NumPy. The same protocol as a compiled one."""
+"""The targets "interpreter" and "numba": the protocol of a compiled step, in Python.
+
+The first runs a step node by node in NumPy. The second runs the Python source of its kernels, as
+`dump("numba")` prints it, through Numba: another way to the same results, slow to compile.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ class InterpretedProgram:
             if not all(_fits(v, a, t) for v, a, t in zip(leaves, args, types, strict=True)):
                 return slow(*leaves)
             values = [np.asarray(v, t.dtype) for v, t in zip(leaves, types, strict=True)]
-            outputs = evaluate(self.graph, [*values, *captured])
+            outputs = self.outputs([*values, *captured])
             results: list[Any] = list(outputs)
             for i, owner in enumerate(self.graph.donated):
                 if owner is not None:
@@ -56,6 +60,9 @@ class InterpretedProgram:
             return tuple(results)
 
         return call
+
+    def outputs(self, arrays: list[Array]) -> list[Array]:
+        return evaluate(self.graph, arrays)
 
     def dump(self, stage: str) -> str:
         from tracejit.ir.passes import optimize
@@ -68,6 +75,30 @@ class InterpretedProgram:
         nodes = [n for n in self.graph.nodes() if n.prim.name not in ("input", "full")]
         moved = sum(n.type.nbytes + sum(i.type.nbytes for i in n.inputs) for n in nodes)
         return InterpretedCost(sum(n.type.size for n in nodes), moved, len(nodes))
+
+
+class NumbaProgram(InterpretedProgram):
+    """Runs the kernels of the graph as Numba compiles their Python source."""
+
+    def __init__(self, graph: Graph) -> None:
+        from tracejit.codegen.machine import this_machine
+        from tracejit.codegen.stages import Stages
+
+        super().__init__(graph)
+        self.stages = Stages(graph, this_machine())
+
+    def outputs(self, arrays: list[Array]) -> list[Array]:
+        from tracejit.codegen.numba_emitter import run_program
+
+        return run_program(self.stages.plan, arrays)
+
+    def dump(self, stage: str) -> str:
+        return self.stages.dump(stage)
+
+    def cost(self) -> Any:
+        from tracejit.codegen.artifact import artifact_of
+
+        return artifact_of(self.stages.plan, self.stages.symbols, "").cost
 
 
 def _fits(value: Any, spec: Any, tensor: TensorType) -> bool:

@@ -321,7 +321,8 @@ def jit(
     donate_argnames: parameters whose arrays the results of the same type take over, in place: the
     result *is* the array that was passed, which now holds the new values. It stays valid; only its
     old content is gone.
-    target: "cpu", or "interpreter" (the traced graph, node by node in NumPy).
+    target: "cpu"; "numba" (the same kernels as Python source through Numba); or "interpreter" (the
+    traced graph, node by node in NumPy).
     As `@jit` or `@jit(...)`. The result has `lower`, `cache_info` and `__wrapped__`.
     """
     if f is None:

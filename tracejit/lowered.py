@@ -17,7 +17,7 @@ from tracejit.staging import Staged
 from tracejit.variable import Variable
 
 Statics = tuple[Any, ...]
-TARGETS = ("cpu", "interpreter")
+TARGETS = ("cpu", "numba", "interpreter")
 
 # Called with the Jitted and its new step when that has been traced. The command line listens here.
 on_trace: list[Callable[[Any, Lowered], None]] = []
@@ -30,6 +30,10 @@ def _compile(graph: Graph, target: str) -> Any:
         from tracejit.interpreted import InterpretedProgram
 
         return InterpretedProgram(graph)
+    if target == "numba":
+        from tracejit.interpreted import NumbaProgram
+
+        return NumbaProgram(graph)
     from tracejit.codegen.compile import compile_graph
 
     return compile_graph(graph)
