@@ -99,7 +99,7 @@ def _outer_tile(
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Vectors along `column`, whose panel stays in cache while the rows go by."""
     by = loops_by(loops)
-    vectors = min(machine.column_vectors, -(-by[column].extent // lanes))
+    vectors = max(min(machine.column_vectors, -(-by[column].extent // lanes)), 1)
     # Beside the accumulators: one vector of each column and one broadcast.
     rows = min((machine.registers - 1 - vectors) // vectors, MAX_ROWS)
     if machine.registers == 32:

@@ -119,7 +119,7 @@ class Fuser:
         - it reads a member at another index, or something that needs this group's results;
         - it expands a reduction again that is not over trailing axes, or over few long rows.
         """
-        if len(draft.at) >= MAX_MEMBERS or draft.kind in ("assemble", "scatter", "border"):
+        if not self._has_room(draft):
             return False
         sources = [self._source(operand, index, draft) for operand in node.inputs]
         if any(source is False for source in sources):
@@ -290,9 +290,23 @@ class Fuser:
 
     def copy(self, node: Node) -> None:
         """Stores a movement node or a constant, because someone needs it in memory."""
-        if node not in self.group_of:
-            self.position.setdefault(node, len(self.position))
+        if node in self.group_of:
+            return
+        self.position.setdefault(node, len(self.position))
+        where = self._placed(node)
+        if (
+            where is not None
+            and self._has_room(where[0])
+            and self._source(node, where[1], where[0]) is True
+        ):
+            # Whoever computes the operand stores it here as well.
+            self._join(where[0], node, where[1])
+        else:
             self._start("map", node)
+
+    def _has_room(self, draft: Draft) -> bool:
+        kinds = ("assemble", "scatter", "border")
+        return len(draft.at) < MAX_MEMBERS and draft.kind not in kinds
 
     def _join(self, draft: Draft, node: Node, index: Index) -> None:
         place = self.position[node]

@@ -106,10 +106,16 @@ def test_work_on_a_reshaped_value_joins_where_the_index_is_affine() -> None:
     (x,) = d("f32[4,6]")
     e = ops.transpose(ops.exp(x), (1, 0))
     assert d.fused(ops.neg(ops.reshape(e, (8, 3)))) == [
-        "map: exp => exp",
-        "map: transpose => transpose",
+        "map: exp transpose => transpose",
         "map: neg => neg",
     ]
+
+
+def test_an_output_that_is_an_index_map_is_stored_by_whoever_computes_it() -> None:
+    d = Draft()
+    x, y = d("f32[4,6]", "f32[6,8]")
+    product = ops.dot_general(x, y, ((1,), (0,)))
+    assert d.fused(ops.reshape(product, (32,))) == ["contraction: dot_general reshape => reshape"]
 
 
 def test_a_map_joins_the_group_that_reads_it_at_its_own_index() -> None:

@@ -46,6 +46,11 @@ func fuzz(%x6: f64[1,4,1,3], %x1: f64[12]):
   %2: f64[3,1,3,1] = conv_weight_grad %x6, %1 strides=(2,) dilation=(1,) window=(3,)
   return %2
 """,
+    "a batch of no products": """
+func fuzz(%x1: f32[0,0,1], %x2: f32[0,1]):
+  %0: f32[0,0] = dot_general %x1, %x2 contract=((2,),(1,)) batch=((0,),(0,))
+  return %0
+""",
     "a constant that is stored and read through a broadcast": """
 func fuzz(%x2: i64[31]):
   %0: i8[] = full value=2 shape=() dtype=i8
