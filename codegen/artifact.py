@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tracejit.codegen.cost import Cost, flops, moved, seconds
 from tracejit.codegen.objects import compiler_version
 from tracejit.codegen.runtime.cache import cache_key, disk_cache
+from tracejit.ir import config
 from tracejit.ir.fingerprint import fingerprint
 from tracejit.ir.graph import Graph
 
@@ -48,7 +49,7 @@ def artifact_of(plan: Plan, symbols: tuple[str, ...], program: str) -> Artifact:
 
 
 def artifact_key(graph: Graph) -> str:
-    return cache_key(compiler_version(), "program", fingerprint(graph))
+    return cache_key(compiler_version(), config.key_values(), "program", fingerprint(graph))
 
 
 def load_artifact(key: str) -> Artifact | None:

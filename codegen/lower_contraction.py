@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracejit.codegen.nest import Acc, Fold, Stmt
-from tracejit.codegen.nest_builder import Nest
+from tracejit.codegen.nest_builder import Nest, loc_of
 from tracejit.ir.affine import Affine, Index, axis_index
 from tracejit.ir.draft import CONTRACTIONS
 from tracejit.ir.graph import Node
@@ -18,7 +18,7 @@ from tracejit.ir.types import BF16, BOOL, F16, F32
 
 def lower_contraction(nest: Nest) -> list[Stmt]:
     root = next(n for n in nest.at if n.op in CONTRACTIONS)
-    nest.loc = root.loc.short if root.loc is not None else None
+    nest.loc = loc_of(root)
     inner = nest.block()
     wide = F32 if root.dtype in (F16, BF16) else root.dtype
     args = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import prod
 
 from tracejit.codegen.nest import Acc, Fold, For, Offset, Stmt, Store
-from tracejit.codegen.nest_builder import Nest, free_of
+from tracejit.codegen.nest_builder import Nest, free_of, loc_of
 from tracejit.ir.affine import MOVEMENT, axis_index, linear
 from tracejit.ir.draft import FOLDS
 from tracejit.ir.graph import Node
@@ -132,7 +132,7 @@ class _Rows:
         if not folds:
             return self._serial(block)
         loops = tuple(nest.loop(axis) for axis in nest.reduced)
-        loc = folds[0].loc.short if folds[0].loc is not None else None
+        loc = loc_of(folds[0])
         after = nest.block()
         after.append(Fold(loops, tuple(block), tuple(accs), loc))
         for node, acc in zip(folds, accs, strict=True):
@@ -149,7 +149,7 @@ class _Rows:
         nest, operand = self.nest, node.inputs[0]
         for source in self.sources[node]:
             self._ensure(source, s)
-        nest.loc = node.loc.short if node.loc is not None else None
+        nest.loc = loc_of(node)
         value = nest.read(operand, nest.operand_at[node])
         op, dtype = FOLD_OPS[node.op], node.dtype
         if dtype == BOOL:

@@ -68,6 +68,11 @@ def get(name: str) -> Setting:
     return flag.parse(text) if text is not None else flag.default()
 
 
+def key_values() -> str:
+    """The values in force of all settings that compiled code depends on."""
+    return repr([(name, get(name)) for name, flag in FLAGS.items() if flag.in_cache_key])
+
+
 def update(name: str, value: Setting) -> None:
     """Sets one flag for this process. Raises KeyError with the known names for an unknown one."""
     if name not in FLAGS:

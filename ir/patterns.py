@@ -35,7 +35,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Var(Pattern):
-    """Any node (of `dtype`, where given); the same node at every occurrence."""
+    """Whatever node (of `dtype`, where given); the same node at every occurrence."""
 
     name: str
     dtype: DType | None = None
@@ -43,7 +43,7 @@ class Var(Pattern):
 
 @dataclass(frozen=True, slots=True)
 class Const(Pattern):
-    """Any `full` node."""
+    """A `full` node of whatever value."""
 
     name: str
 

@@ -13,8 +13,6 @@ import numpy as np
 
 from tracejit.codegen.llvm.convert import convert
 from tracejit.codegen.llvm.values import (
-    BOOL,
-    DType,
     Vec,
     is_float,
     is_half,
@@ -23,6 +21,7 @@ from tracejit.codegen.llvm.values import (
     llvm_type,
     overload_suffix,
 )
+from tracejit.ir.types import BOOL, DType
 
 __all__ = ["Builder", "Vec"]
 

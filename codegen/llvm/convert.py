@@ -9,19 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracejit.codegen.llvm.values import (
-    BOOL,
-    F16,
-    F32,
-    F64,
-    U16,
-    U32,
-    U64,
-    DType,
-    Vec,
-    is_float,
-    is_half,
-)
+from tracejit.codegen.llvm.values import Vec, is_float, is_half
+from tracejit.ir.types import BOOL, F16, F32, F64, U16, U32, U64, DType
 
 if TYPE_CHECKING:
     from tracejit.codegen.llvm.builder import Builder

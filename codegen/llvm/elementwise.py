@@ -13,7 +13,8 @@ import numpy as np
 
 from tracejit.codegen.llvm import integer, mathlib, remainder
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import BOOL, F32, DType, Vec, is_half, kind_of
+from tracejit.codegen.llvm.values import Vec, is_half, kind_of
+from tracejit.ir.types import BOOL, F32, DType
 
 Rule = Callable[..., Vec]
 Template = Mapping[str, Rule]  # kind of the operands -> rule; kinds: values.kind_of

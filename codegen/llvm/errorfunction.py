@@ -6,7 +6,8 @@ from tracejit.codegen.llvm import coefficients
 from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.exponential import reduced_expm1
 from tracejit.codegen.llvm.formats import polynomial, power_of_two
-from tracejit.codegen.llvm.values import F32, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32
 
 
 def erf(b: Builder, x: Vec) -> Vec:

@@ -17,7 +17,8 @@ from tracejit.codegen.llvm.formats import (
     power_of_two,
     round_to_integer,
 )
-from tracejit.codegen.llvm.values import F32, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32
 
 
 def reduced_expm1(b: Builder, x: Vec, table: Sequence[float]) -> tuple[Vec, Vec]:

@@ -8,7 +8,8 @@ from typing import Final
 
 from tracejit.codegen.llvm import coefficients
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import F32, F64, U32, U64, DType, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32, F64, U32, U64, DType
 
 
 @dataclass(frozen=True, slots=True)

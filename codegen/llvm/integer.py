@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.loops import repeat_while_any
-from tracejit.codegen.llvm.values import F32, F64, DType, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32, F64, DType
 
 
 def absolute(b: Builder, x: Vec) -> Vec:

@@ -8,7 +8,8 @@ from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.coefficients import ATANH_F64, LOG1P_F32
 from tracejit.codegen.llvm.exponential import x_where_tiny
 from tracejit.codegen.llvm.formats import FORMATS, fast_two_sum, polynomial
-from tracejit.codegen.llvm.values import F32, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32
 
 
 def split(b: Builder, x: Vec) -> tuple[Vec, Vec]:

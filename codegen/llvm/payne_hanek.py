@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import F64, U64, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F64, U64
 
 # 2/pi = 0.w1 w2 ... in words of 64 bits, after a zero word for the bits that small arguments want
 TWO_OVER_PI_WORDS: Final = (

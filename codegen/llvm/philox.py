@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import U32, U64, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import U32, U64
 
 ROUNDS: Final = 10
 MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)

@@ -19,7 +19,8 @@ from tracejit.codegen.llvm.formats import (
     two_product,
 )
 from tracejit.codegen.llvm.logarithm import split
-from tracejit.codegen.llvm.values import F32, F64, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32, F64
 
 # ln 2 in three parts, the first two exact times any exponent, or nearly; 2/3 in two.
 LN2_REST: Final = float.fromhex("0x1.f97b57a079a19p-103")

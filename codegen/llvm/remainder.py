@@ -6,7 +6,8 @@ import numpy as np
 
 from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.loops import repeat_while_any
-from tracejit.codegen.llvm.values import F32, F64, U64, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32, F64, U64
 
 
 def remainder(b: Builder, x: Vec, y: Vec) -> Vec:

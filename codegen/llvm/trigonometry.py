@@ -15,7 +15,8 @@ from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.coefficients import COS_F32, COS_F64, SIN_F32, SIN_F64
 from tracejit.codegen.llvm.formats import FORMATS, polynomial, round_to_integer, two_sum
 from tracejit.codegen.llvm.payne_hanek import reduce_lanes
-from tracejit.codegen.llvm.values import F32, F64, Vec
+from tracejit.codegen.llvm.values import Vec
+from tracejit.ir.types import F32, F64
 
 LARGE: Final = 2.0**20
 TWO_OVER_PI: Final = float.fromhex("0x1.45f306dc9c883p-1")

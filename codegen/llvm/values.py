@@ -9,19 +9,7 @@ from typing import Final
 
 import numpy as np
 
-DType = np.dtype[np.generic]
-
-BOOL: Final = np.dtype(np.bool_)
-I8: Final = np.dtype(np.int8)
-I32: Final = np.dtype(np.int32)
-I64: Final = np.dtype(np.int64)
-U8: Final = np.dtype(np.uint8)
-U16: Final = np.dtype(np.uint16)
-U32: Final = np.dtype(np.uint32)
-U64: Final = np.dtype(np.uint64)
-F16: Final = np.dtype(np.float16)
-F32: Final = np.dtype(np.float32)
-F64: Final = np.dtype(np.float64)
+from tracejit.ir.types import F16, F32, F64, DType
 
 # bf16 is known by name only: its NumPy type belongs to ml_dtypes, which codegen need not import.
 BF16_NAME: Final = "bfloat16"

@@ -13,9 +13,9 @@ from tests.codegen.vector_kernel import Array, Kernels, Spec
 from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.elementwise import TEMPLATES, combine, emit, identity
 from tracejit.codegen.llvm.philox import philox
-from tracejit.codegen.llvm.values import BOOL, F16, F64, U32, DType, Vec, is_float, is_half, kind_of
+from tracejit.codegen.llvm.values import Vec, is_float, is_half, kind_of
 from tracejit.ir.graph import PRIMITIVES
-from tracejit.ir.types import BF16, DTypeError, ShapeError, TensorType
+from tracejit.ir.types import BF16, BOOL, F16, F64, U32, DType, DTypeError, ShapeError, TensorType
 
 INTS = tuple(np.dtype(f"{sign}{size}") for sign in "iu" for size in (1, 2, 4, 8))
 FLOATS = (F16, BF16, np.dtype(np.float32), F64)

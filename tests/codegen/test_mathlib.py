@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from tests.codegen.vector_kernel import Array, Kernels, Spec, module_text
 from tracejit.codegen.llvm import mathlib
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import F32, F64, DType, Vec
+from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.runtime import toolchain
+from tracejit.ir.types import F32, F64, DType
 
 Wide = NDArray[np.floating]
 PAGE = Path(__file__).parents[2] / "docs" / "vector-math.md"

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracejit.codegen.llvm.builder import Builder
-from tracejit.codegen.llvm.values import BOOL, DType, Vec, llvm_type
+from tracejit.codegen.llvm.values import Vec, llvm_type
 from tracejit.codegen.runtime import toolchain
+from tracejit.ir.types import BOOL, DType
 
 Array = NDArray[np.generic]
 Body = Callable[[Builder, list[Vec]], Sequence[Vec]]
