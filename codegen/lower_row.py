@@ -15,6 +15,7 @@ from tracejit.codegen.nest_builder import Nest, free_of, loc_of
 from tracejit.ir.affine import MOVEMENT, axis_index, linear
 from tracejit.ir.draft import FOLDS
 from tracejit.ir.graph import Node
+from tracejit.ir.primitives.costly import EXPENSIVE
 from tracejit.ir.types import BF16, BOOL, F16, F32
 
 FOLD_OPS = {
@@ -27,13 +28,6 @@ FOLD_OPS = {
 }
 BOOL_FOLD_OPS = {"add": "or", "max": "or", "min": "and", "mul": "and"}
 
-# Ops that cost more than storing the value to a row that stays in L1 and loading it again.
-EXPENSIVE = frozenset(
-    [
-        *("exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "erf", "sin", "cos"),
-        *("pow", "div", "remainder", "floor_divide", "gather_rows", "random_bits"),
-    ]
-)
 # Recomputing more cheap ops than this costs as much as one store and one load.
 MAX_RECOMPUTED = 6
 # A kept row must leave room in L1 for what is being loaded.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Custom, Node, dependencies, topological
-from tracejit.ir.types import is_float
+from tracejit.ir.types import TensorType, TupleType, is_float
 
 
 def gradients(
@@ -23,10 +23,16 @@ def gradients(
     differentiate.
     """
     total: dict[Node, Node] = {}
+    # Of an operation with several results: the cotangents of those that have one.
+    of_items: dict[Node, dict[int, Node]] = {}
 
     def accumulate(node: Node, g: Node) -> None:
         assert g.type == node.type, f"{node.op}: cotangent {g.type} of {node.type}"
         total[node] = total[node] + g if node in total else g
+        if node.op == "item":
+            (packed,), (index,) = node.inputs, node.attrs.values()
+            assert isinstance(index, int)
+            of_items.setdefault(packed, {})[index] = total[node]
 
     sweep = _between(wrt, outputs, set(wrt) if independent else set())
     on_path = {*sweep, *wrt}
@@ -41,7 +47,8 @@ def gradients(
         custom = node.builder.customs.get(node)
         with node.builder.at(node.loc.backward() if node.loc else None):
             if custom is None:
-                operands, parts = node.inputs, _parts(node, total.get(node))
+                given = _packed(node, of_items[node]) if node in of_items else total.get(node)
+                operands, parts = node.inputs, _parts(node, given)
             elif first_of[custom] is node:
                 operands, parts = custom.operands, _custom_parts(custom, total)
             else:
@@ -59,12 +66,35 @@ def _parts(node: Node, g: Node | None) -> Sequence[Node | None]:
     return node.prim.vjp(g, node, *node.inputs, **node.attrs)
 
 
+def _packed(node: Node, items: Mapping[int, Node]) -> Node:
+    """The cotangents of all results: zeros for those that have none."""
+    return ops.pack(
+        [items[n] if n in items else ops.zeros_like(r) for n, r in enumerate(ops.items(node))]
+    )
+
+
 def _custom_parts(custom: Custom, total: Mapping[Node, Node]) -> Sequence[Node | None]:
     if not any(output in total for output in custom.outputs):
         return (None,) * len(custom.operands)
     return custom.backward(
         custom.residuals, [total.get(n) or ops.zeros_like(n) for n in custom.outputs]
     )
+
+
+def _is_smooth(type: TensorType) -> bool:
+    return isinstance(type, TupleType) or is_float(type.dtype)
+
+
+def pushed(outputs: Sequence[Node], wrt: Sequence[Node], along: Sequence[Node]) -> list[Node]:
+    """The derivatives of `outputs` where the nodes `wrt` move along the tangents `along`.
+
+    The pullback is linear in its cotangents u, whatever their values; its transpose is the
+    derivative itself. So the nodes that pull u back are dead: only their structure is read.
+    """
+    if not outputs:
+        return []
+    u = [n.builder.mark(ops.zeros_like(n)) for n in outputs]
+    return gradients(gradients(outputs, u, wrt), along, u)
 
 
 def _between(wrt: Sequence[Node], outputs: Sequence[Node], ends: set[Node]) -> list[Node]:
@@ -78,7 +108,7 @@ def _between(wrt: Sequence[Node], outputs: Sequence[Node], ends: set[Node]) -> l
         if node in ends:
             continue
         custom = node.builder.customs.get(node)
-        smooth = node.prim.vjp is not None and is_float(node.dtype)
+        smooth = node.prim.vjp is not None and _is_smooth(node.type)
         operands = node.inputs if custom is None else custom.operands
         if smooth and any(operand in reached for operand in operands):
             reached.add(node)

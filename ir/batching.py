@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tracejit.ir.graph import Custom, Node, dependencies, topological
+from tracejit.ir import ops
+from tracejit.ir.graph import Builder, Custom, Node, dependencies, topological
 from tracejit.ir.lanes import Lanes, repeated
-from tracejit.ir.types import TensorType
+from tracejit.ir.types import TensorType, TupleType, tuple_type
 
 Backward = Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]]
 
@@ -28,21 +29,35 @@ def batched(outputs: Sequence[Node], lanes: Mapping[Node, Node], size: int) -> d
                 known.update(_custom(custom, known, size))
             else:
                 known[node] = _node(node, known, size)
-                expected = (size, *node.shape)
-                assert known[node].shape == expected, f"{node.op}: batched to {known[node].type}"
+                assert known[node].type == _every(node.type, size), (
+                    f"{node.op}: batched to {known[node].type}"
+                )
     return known
 
 
 def _node(node: Node, known: Mapping[Node, Node], size: int) -> Node:
     """`node` in all lanes."""
     if size == 0:
-        return node.builder.full(0, node.type.with_shape((0, *node.shape)))
+        return _empty(node.builder, _every(node.type, 0))
     inputs = tuple(known.get(i, i) for i in node.inputs)
     lanes = Lanes(size, inputs, tuple(i in known for i in node.inputs))
     if node.prim.batch is not None:
         return node.prim.batch(lanes, **node.attrs)
     assert node.prim.elementwise, f"{node.op} has no batch rule"
     return node.builder.emit(node.prim, *lanes.every, **node.attrs)
+
+
+def _every(type: TensorType, size: int) -> TensorType:
+    """The type of a value in all lanes."""
+    if isinstance(type, TupleType):
+        return tuple_type(_every(item, size) for item in type.items)
+    return type.with_shape((size, *type.shape))
+
+
+def _empty(builder: Builder, type: TensorType) -> Node:
+    if isinstance(type, TupleType):
+        return ops.pack([_empty(builder, item) for item in type.items])
+    return builder.full(0, type)
 
 
 def _custom(custom: Custom, known: Mapping[Node, Node], size: int) -> dict[Node, Node]:

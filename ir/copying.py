@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tracejit.ir.graph import Builder, Node, dependencies, topological
+from tracejit.ir.graph import Builder, Graph, Node, dependencies, topological
+
+
+def inlined(builder: Builder, graph: Graph, inputs: Sequence[Node]) -> list[Node]:
+    """The outputs of `graph`, computed in `builder` from `inputs`."""
+
+    return transplanted(builder, graph.outputs, dict(zip(graph.inputs, inputs, strict=True)))
+
+
+def transplanted(
+    builder: Builder, outputs: Sequence[Node], replaced: Mapping[Node, Node]
+) -> list[Node]:
+    """`outputs` made in `builder`; what depends on no key of `replaced` are constants alone."""
+    known = dict(replaced)
+    for node in topological(outputs, tuple(replaced), dependencies):
+        if not node.inputs and node not in known:
+            assert node.op != "input", f"input {node.attrs['name']!r} has no value"
+            known[node] = builder.emit(node.prim, **node.attrs)
+
+    def missing(node: Node) -> Node:
+        raise AssertionError(f"{node.op} depends on nothing")
+
+    return copied(builder, outputs, known, missing)
 
 
 def copied(

@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
 from tracejit.ir.types import DType, DTypeError, Shape, ShapeError, TensorType
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-Attr = bool | int | float | str | DType | tuple["Attr", ...]
+Attr: TypeAlias = "bool | int | float | str | DType | Graph | tuple[Attr, ...]"
 Scalar = bool | int | float
 
 
@@ -196,11 +197,18 @@ def dependencies(node: Node) -> tuple[Node, ...]:
 
 
 def attr_key(value: Attr) -> object:
-    """A hashable stand-in that tells 0.0 from -0.0, 1 from True, and equal nans as equal."""
+    """A hashable stand-in that tells 0.0 from -0.0, 1 from True, and equal nans as equal.
+
+    Graphs that compute the same are equal, whatever their inputs are called.
+    """
     if isinstance(value, tuple):
         return tuple(attr_key(v) for v in value)
     if isinstance(value, float):
         return ("float", struct.pack("<d", value))
+    if isinstance(value, Graph):
+        from tracejit.ir.fingerprint import fingerprint
+
+        return ("graph", fingerprint(value, named=False))
     return (type(value).__name__, value)
 
 
@@ -213,6 +221,7 @@ class Builder:
     def __init__(self) -> None:
         self.loc: Loc | None = None
         self.customs: dict[Node, Custom] = {}
+        self.nested: Callable[[], AbstractContextManager[Nested]] = _nested
         self._interned: dict[object, Node] = {}
         self._names = count()
 
@@ -287,6 +296,26 @@ class Builder:
             yield
         finally:
             self.loc = saved
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nested:
+    """The builder of a body, and what it read of the graph around it: there, and its input here.
+
+    `Builder.nested` opens one. The front end puts its own in the place: derivative rules that users
+    wrote build into the trace that is current, and may read what surrounds them.
+    """
+
+    builder: Builder
+    captured: dict[Node, Node]
+
+    def input(self, name: str, type: TensorType) -> Node:
+        return self.builder.input(f"{name}{next(self.builder._names)}", type)
+
+
+@contextmanager
+def _nested() -> Iterator[Nested]:
+    yield Nested(Builder(), {})
 
 
 def _input_infer(**attrs: Attr) -> TensorType:

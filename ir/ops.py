@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tracejit.ir.primitives  # noqa: F401  (fills PRIMITIVES)
 from tracejit.ir.graph import PRIMITIVES, Builder, Node, Scalar
-from tracejit.ir.types import DType, Shape, ShapeError
+from tracejit.ir.types import DType, Shape, ShapeError, TupleType
 
 Ints = Iterable[int]
 Unary = Callable[[Node], Node]
@@ -273,6 +273,24 @@ def window_max(x: Node, window: Ints, strides: Ints) -> Node:
 def scatter_add_rows(index: Node, updates: Node, rows: int) -> Node:
     """Zeros [rows, ...] with updates[i] added to row index[i], in index order."""
     return index.builder.emit(PRIMITIVES["scatter_add_rows"], index, updates, rows=int(rows))
+
+
+def item(packed: Node, index: int) -> Node:
+    """One result of an operation that has several."""
+    if packed.op == "pack":
+        return packed.inputs[index]
+    return packed.builder.emit(PRIMITIVES["item"], packed, index=int(index))
+
+
+def items(packed: Node) -> list[Node]:
+    """All results of an operation that has several."""
+    assert isinstance(packed.type, TupleType)
+    return [item(packed, n) for n in range(len(packed.type.items))]
+
+
+def pack(nodes: Sequence[Node]) -> Node:
+    """Several values as the result of one operation: what a rule for `items` gives."""
+    return nodes[0].builder.emit(PRIMITIVES["pack"], *nodes)
 
 
 def random_bits(key: Node, shape: Shape) -> Node:

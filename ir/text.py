@@ -1,14 +1,17 @@
 """The text form of graphs: printed by `print_graph`, read back by `parse`.
 
+    text   = graph {body}
     graph  = "func" name "(" [input {"," input}] "):" {line} "return" [result {"," result}]
+    body   = graph                                 of control flow: an attribute names it
     input  = "%" name ":" type
     line   = "#" ["grad of "] file ":" number      the source of the lines below it, until the next
            | "# no source"
            | value ":" type "=" op [value {"," value}] {attr "=" literal}
     result = value ["->" value]                    the output takes over the buffer of that input
     value  = "%" (name | number)
-    type   = dtype "[" [size {"," size}] "]"
+    type   = dtype "[" [size {"," size}] "]" | "(" type {"," type} ")"
     literal = "(" [literal ","] {literal ","} ")" | "true" | "false" | integer | float | dtype
+           | "@" name                              a body
 
 Inputs keep their names, made valid and unique; other values are numbered in graph order. Floats are
 Python's repr, which reads back to the same bits. `parse(print_graph(g))` equals g, names and source
@@ -19,13 +22,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import tracejit.ir.primitives  # noqa: F401  (the parser looks ops up)
 from tracejit.ir.graph import PRIMITIVES, Attr, Builder, Graph, Loc, Node, attr_key
+from tracejit.ir.loops import bodies as bodies_of
 from tracejit.ir.types import DTYPES, TensorType, dtype_name, parse_type
 
 if TYPE_CHECKING:
@@ -40,10 +45,28 @@ class ParseError(ValueError):
 
 
 def print_graph(graph: Graph) -> str:
-    """The text form, ending in a newline."""
-    nodes = graph.nodes()
-    names = node_names(graph, nodes)
-    return _join(graph, names, _Equations(names).of(nodes[len(graph.inputs) :]))
+    """The text form, ending in a newline; the bodies of control flow follow."""
+    bodies = body_names(graph)
+    texts = []
+    for each in bodies:
+        nodes = each.nodes()
+        names = node_names(each, nodes)
+        equations = _Equations(names, bodies).of(nodes[len(each.inputs) :])
+        texts.append(_join(each, bodies[each], names, equations))
+    return "\n".join(texts)
+
+
+def body_names(graph: Graph) -> dict[Graph, str]:
+    """The graph and every body below it, each with a name that no other has."""
+    names = {graph: graph.name}
+    for node in graph.nodes():
+        for body in (b for some in bodies_of(node).values() for b in some):
+            for inner in body_names(body):
+                if inner not in names:
+                    taken = set(names.values())
+                    tries = (f"{inner.name}_{n}" if n else inner.name for n in count())
+                    names[inner] = next(name for name in tries if name not in taken)
+    return names
 
 
 def print_fused(fused: Fused) -> str:
@@ -58,7 +81,7 @@ def print_fused(fused: Fused) -> str:
     names = node_names(graph, nodes)
     position = {node: i for i, node in enumerate(nodes)}
     shown = set(graph.inputs)
-    equations = _Equations(names)
+    equations = _Equations(names, body_names(graph))
 
     def unseen(members: Iterable[Node]) -> Iterator[str]:
         """`members` and the index maps they read through, less those already printed."""
@@ -81,14 +104,15 @@ def print_fused(fused: Fused) -> str:
         if group.kind != "border":  # whose one member stands where its inside is computed
             lines += unseen(group.at)
     lines += unseen(graph.outputs)
-    return _join(graph, names, lines)
+    return _join(graph, graph.name, names, lines)
 
 
 class _Equations:
     """Lines of equations, with the source line wherever it changes."""
 
-    def __init__(self, names: dict[Node, str]) -> None:
+    def __init__(self, names: dict[Node, str], bodies: dict[Graph, str]) -> None:
         self.names = names
+        self.bodies = bodies
         self.loc: Loc | None = None
 
     def of(self, nodes: Iterable[Node]) -> Iterator[str]:
@@ -96,10 +120,10 @@ class _Equations:
             if _source(node.loc) != _source(self.loc):
                 self.loc = node.loc
                 yield f"  # {_source(self.loc)}"
-            yield f"  {print_node(node, self.names)}"
+            yield f"  {print_node(node, self.names, self.bodies)}"
 
 
-def _join(graph: Graph, names: dict[Node, str], equations: Iterable[str]) -> str:
+def _join(graph: Graph, name: str, names: dict[Node, str], equations: Iterable[str]) -> str:
     """The equations between the header and the return."""
     inputs = ", ".join(f"{names[n]}: {n.type}" for n in graph.inputs)
     results = []
@@ -107,7 +131,7 @@ def _join(graph: Graph, names: dict[Node, str], equations: Iterable[str]) -> str
         suffix = "" if donor is None else f" -> {names[graph.inputs[donor]]}"
         results.append(names[node] + suffix)
     last = f"  return {', '.join(results)}".rstrip()
-    return "\n".join([f"func {graph.name}({inputs}):", *equations, last]) + "\n"
+    return "\n".join([f"func {name}({inputs}):", *equations, last]) + "\n"
 
 
 def node_names(graph: Graph, nodes: Sequence[Node]) -> dict[Node, str]:
@@ -128,12 +152,14 @@ def node_names(graph: Graph, nodes: Sequence[Node]) -> dict[Node, str]:
     return names
 
 
-def print_node(node: Node, names: dict[Node, str]) -> str:
+def print_node(
+    node: Node, names: Mapping[Node, str], bodies: Mapping[Graph, str] | None = None
+) -> str:
     """One equation. `names` must hold the node and its operands."""
     parts = [f"{names[node]}: {node.type} = {node.op}"]
     if node.inputs:
         parts.append(", ".join(names[i] for i in node.inputs))
-    parts += [f"{name}={_literal(value)}" for name, value in node.attrs.items()]
+    parts += [f"{name}={_literal(value, bodies or {})}" for name, value in node.attrs.items()]
     return " ".join(parts)
 
 
@@ -141,9 +167,11 @@ def _source(loc: Loc | None) -> str:
     return "no source" if loc is None else loc.short
 
 
-def _literal(value: Attr) -> str:
+def _literal(value: Attr, bodies: Mapping[Graph, str]) -> str:
+    if isinstance(value, Graph):
+        return f"@{bodies.get(value, value.name)}"
     if isinstance(value, tuple):
-        inner = ",".join(_literal(v) for v in value)
+        inner = ",".join(_literal(v, bodies) for v in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -156,7 +184,7 @@ def _literal(value: Attr) -> str:
 
 _HEADER = re.compile(r"func\s+([\w.<>-]+)\s*\((.*)\)\s*:")
 _SOURCE = re.compile(r"#\s*(grad of )?(.+):(\d+)")
-_EQUATION = re.compile(r"(%\w+)\s*:\s*(\w+\[[\d,]*\])\s*=\s*(\w+)\s*(.*)")
+_EQUATION = re.compile(r"(%\w+)\s*:\s*(\w+\[[\d,]*\]|\([^()=]*\))\s*=\s*(\w+)\s*(.*)")
 _INPUT = re.compile(r"%(\w+)\s*:\s*(\w+\[[\d,]*\])")
 _ATTR = re.compile(r"(\w+)=(\S+)")
 _TOKEN = re.compile(r"[(),]|[^(),\s]+")
@@ -165,12 +193,34 @@ _INTEGER = re.compile(r"-?\d+")
 
 def parse(text: str) -> Graph:
     """The graph that `text` describes, in a new builder. Raises ParseError with the line number."""
-    return _Parser(text).graph()
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("func ")][1:]
+    bodies = _Bodies()
+    for start, end in pairwise([*starts, len(lines)]):
+        header = _HEADER.fullmatch(lines[start].strip())
+        name = header[1] if header else lines[start]
+        bodies.texts[name] = "\n" * start + "\n".join(lines[start:end])
+    return _Parser("\n".join(lines[: starts[0]] if starts else lines), bodies).graph()
+
+
+class _Bodies:
+    """The texts of bodies, each parsed when something names it."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.graphs: dict[str, Graph] = {}
+
+    def get(self, name: str) -> Graph:
+        """Raises KeyError where there is no such body, or it is part of itself."""
+        if name not in self.graphs:
+            self.graphs[name] = _Parser(self.texts.pop(name), self).graph()
+        return self.graphs[name]
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, bodies: _Bodies) -> None:
         self.builder = Builder()
+        self.bodies = bodies
         self.values: dict[str, Node] = {}
         self.inputs: list[Node] = []
         self.number = 0
@@ -305,6 +355,10 @@ class _Parser:
         return tuple(items)
 
     def atom(self, token: str) -> Attr:
+        if token.startswith("@"):
+            if token[1:] not in self.bodies.graphs | self.bodies.texts:
+                raise self.error(f"there is no body {token!r}, or it is part of itself")
+            return self.bodies.get(token[1:])
         if token in ("true", "false"):
             return token == "true"
         if token in DTYPES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -81,12 +82,36 @@ class TensorType:
         return TensorType(self.shape, dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class TupleType(TensorType):
+    """The type of an operation with several results, which `item` nodes take out one by one.
+
+    Written `(f32[2], i64[])`. It has no shape and no dtype of its own.
+    """
+
+    items: tuple[TensorType, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(item.nbytes for item in self.items)
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.items))})"
+
+
+def tuple_type(items: Iterable[TensorType]) -> TupleType:
+    return TupleType((), BOOL, tuple(items))
+
+
 _TYPE = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
 def parse_type(text: str) -> TensorType:
     """The inverse of str(type); raises ValueError on anything else."""
-    match = _TYPE.fullmatch(text.strip())
+    text = text.strip()
+    if text.startswith("(") and text.endswith(")"):
+        return tuple_type(parse_type(m[0]) for m in _TYPE.finditer(text))
+    match = _TYPE.fullmatch(text)
     if match is None or match[1] not in DTYPES:
         raise ValueError(f"not a tensor type: {text!r} (expected, for example, f32[64,128])")
     dims = tuple(int(d) for d in match[2].split(",")) if match[2] else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracejit.ir.graph import PRIMITIVES, Graph, Node, attr_key
+from tracejit.ir.loops import bodies
 from tracejit.ir.text import node_names, print_node
 
 CONTEXT = 3  # equations shown before and after the faulty one
@@ -23,6 +24,8 @@ def verify(graph: Graph) -> Graph:
         fault = _fault(graph, node, seen)
         if fault is not None:
             raise VerifyError(f"{graph.name}: {fault}\n{_around(graph, nodes, node)}")
+        for body in (b for some in bodies(node).values() for b in some):
+            verify(body)
     _check_donations(graph)
     return graph
 

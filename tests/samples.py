@@ -365,6 +365,8 @@ STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[E
     "random_bits": ((U32,), _random_bits),
 }
 
+# Operations with several results or with bodies: tests/ir/test_control.py has tables of their own.
+CONTROL = frozenset({"item", "pack", "scan", "while_loop", "while_pull", "cond"})
 OPS: tuple[str, ...] = (*ELEMENTWISE, *STRUCTURAL)
 
 

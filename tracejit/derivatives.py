@@ -10,7 +10,7 @@ from typing import Any
 from tracejit import tree
 from tracejit.errors import GradError
 from tracejit.ir import ops
-from tracejit.ir.autodiff import gradients
+from tracejit.ir.autodiff import gradients, pushed
 from tracejit.ir.batching import batched, in_lanes
 from tracejit.ir.copying import copied
 from tracejit.ir.graph import Node
@@ -158,18 +158,6 @@ def jvp(
             *((aux,) if has_aux else ()),
         )
         return concrete(trace, out) if outermost else out
-
-
-def pushed(outputs: Sequence[Node], wrt: Sequence[Node], along: Sequence[Node]) -> list[Node]:
-    """The derivatives of `outputs` where the nodes `wrt` move along the tangents `along`.
-
-    The pullback is linear in its cotangents u, whatever their values; its transpose is the
-    derivative itself. So the nodes that pull u back are dead: only their structure is read.
-    """
-    if not outputs:
-        return []
-    u = [n.builder.mark(ops.zeros_like(n)) for n in outputs]
-    return gradients(gradients(outputs, u, wrt), along, u)
 
 
 def jacobian(

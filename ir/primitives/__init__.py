@@ -2,22 +2,26 @@
 
 from tracejit.ir.primitives import (
     contraction,
+    control,
     convolution,
     elementwise,
     gather,
     movement,
     random,
     reduce,
+    tuples,
     window,
 )
 
 __all__ = [
     "contraction",
+    "control",
     "convolution",
     "elementwise",
     "gather",
     "movement",
     "random",
     "reduce",
+    "tuples",
     "window",
 ]

@@ -1,0 +1,82 @@
+"""The parts of a `scan`, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracejit.ir import ops
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A `scan` node to be or as it is: operands by their role, and the body that they go into."""
+
+    body: Graph
+    consts: tuple[Node, ...]
+    inits: tuple[Node, ...]
+    xs: tuple[Node, ...]
+    length: int
+    reverse: bool
+
+    @classmethod
+    def of(cls, node: Node, operands: Sequence[Node] | None = None) -> Scan:
+        """The parts of a node, or of its copy on other operands."""
+        body, length = node.attrs["body"], node.attrs["length"]
+        assert isinstance(body, Graph) and isinstance(length, int)
+        consts, carries = counts(node)
+        given = tuple(node.inputs if operands is None else operands)
+        inits, xs = given[consts : consts + carries], given[consts + carries :]
+        return cls(body, given[:consts], inits, xs, length, bool(node.attrs["reverse"]))
+
+    def emit(self, builder: Builder) -> Node:
+        return builder.emit(
+            PRIMITIVES["scan"],
+            *self.consts,
+            *self.inits,
+            *self.xs,
+            body=self.body,
+            consts=len(self.consts),
+            carries=len(self.inits),
+            length=self.length,
+            reverse=self.reverse,
+        )
+
+    def split(self, nodes: Sequence[Node]) -> tuple[list[Node], list[Node], list[Node]]:
+        """One node per operand as consts, carries and xs: those of the body's inputs, say."""
+        a, b = len(self.consts), len(self.consts) + len(self.inits)
+        return list(nodes[:a]), list(nodes[a:b]), list(nodes[b:])
+
+    @property
+    def next(self) -> tuple[Node, ...]:
+        """The carries that the body hands on."""
+        return self.body.outputs[: len(self.inits)]
+
+    @property
+    def ys(self) -> tuple[Node, ...]:
+        return self.body.outputs[len(self.inits) :]
+
+
+def counts(node: Node) -> tuple[int, int]:
+    """How many consts and carries a `scan` has."""
+    consts, carries = node.attrs["consts"], node.attrs["carries"]
+    assert isinstance(consts, int) and isinstance(carries, int)
+    return consts, carries
+
+
+def scan_items(scan: Scan, builder: Builder) -> tuple[list[Node], list[Node]]:
+    """Emits the scan: its last carries and its ys."""
+    every = ops.items(scan.emit(builder))
+    return every[: len(scan.inits)], every[len(scan.inits) :]
+
+
+def bodies(node: Node) -> dict[str, tuple[Graph, ...]]:
+    """The graphs among a node's attributes: one, or a tuple of them, by name."""
+    found: dict[str, tuple[Graph, ...]] = {}
+    for name, value in node.attrs.items():
+        if isinstance(value, Graph):
+            found[name] = (value,)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Graph):
+            found[name] = tuple(g for g in value if isinstance(g, Graph))
+    return found
