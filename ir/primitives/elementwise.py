@@ -74,7 +74,7 @@ def _power(x: Array, y: Array) -> Array:
         return _integer_power(x, y)
     # As NumPy's `**` has it: its power is a square for an exponent of 2, else within an ulp or two,
     # which of them depends on the CPU.
-    return np.asarray(np.where(y == 2, x * x, np.power(x, y)))
+    return np.asarray(np.where(y == 2, np.multiply(x, x), np.power(x, y)))
 
 
 _unary("neg", NUMBERS, np.negative, lambda g, y, x: (-g,))
