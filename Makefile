@@ -1,6 +1,7 @@
 # make test   sets up .venv and runs the linter, the type checker and the tests
 # make demo   sets up .venv and trains a network on handwritten digits
-# make bench  measures against NumPy; PEERS=/path/to/python adds the torch and JAX of that interpreter
+# make bench  measures against NumPy; PEERS="/path/to/python ..." adds the torch, JAX and PyTensor
+#             of these interpreters
 #
 # Needs Python 3.11 or newer and make; no compiler. PYTHON=/path/to/python3.12 picks the interpreter
 # (when .venv is first made), VENV=folder the place of the virtual environment.
@@ -34,7 +35,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python examples/digits.py
 
 bench: $(VENV)/.ready
-	$(BIN)/python -m benchmarks $(if $(PEERS),--peer-python $(PEERS))
+	$(BIN)/python -m benchmarks $(foreach python,$(PEERS),--peer-python $(python))
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -24,9 +24,11 @@ class PeerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is measured. cache: the variable that names the folder of its compile cache, if any.
+    """Who is measured.
 
-    only: the workloads that it runs; all where none is named.
+    needs: the package that its interpreter must have. cache: the variable that names the folder of
+    its compile cache, if any, by `cache_value`. only: the workloads that it runs; all where none is
+    named. root: the checkout that it runs in.
     """
 
     name: str
@@ -34,9 +36,11 @@ class Peer:
     needs: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     cache: str = ""
+    cache_value: str = "{}"
     caches_by_default: bool = True
     times_calls: bool = False
     only: tuple[str, ...] = ()
+    root: Path = ROOT
 
     def runs(self, workload: str) -> bool:
         if workload == "calls":
@@ -45,8 +49,9 @@ class Peer:
 
 
 TORCH_COMPILE = (("TORCH_COMPILE", "1"), ("TORCH_CHANNELS_LAST", "1"))
+OURS = Peer("tracejit", "tracejit_peer", cache="TRACEJIT_CACHE_DIR", times_calls=True)
 PEERS = (
-    Peer("tracejit", "tracejit_peer", cache="TRACEJIT_CACHE_DIR", times_calls=True),
+    OURS,
     Peer("NumPy", "numpy_peer", only=MLPS),
     Peer("torch eager", "torch_peer", needs="torch"),
     Peer("torch eager, channels last", "torch_peer", needs="torch",
@@ -55,6 +60,8 @@ PEERS = (
          environment=TORCH_COMPILE, cache="TORCHINDUCTOR_CACHE_DIR"),
     Peer("JAX", "jax_peer", needs="jax", cache="JAX_COMPILATION_CACHE_DIR",
          caches_by_default=False, times_calls=True),
+    Peer("PyTensor", "pytensor_peer", needs="pytensor", cache="PYTENSOR_FLAGS",
+         cache_value="base_compiledir={}", only=MLPS),
 )  # fmt: skip
 
 
@@ -88,23 +95,43 @@ class Result:
     def losses(self) -> list[float]:
         return self.cold[0].losses
 
+    @property
+    def peak_bytes(self) -> float:
+        """Of the processes with nothing cached: compilers take memory too."""
+        return median(timing.peak_bytes for timing in self.cold)
+
     def call(self, arrays: int) -> float:
         """Of a step with so many arrays that does next to nothing."""
         return min(timing.calls[str(arrays)] for timing in self.cold)
+
+    def samples(self) -> dict[str, list[float]]:
+        """Seconds of each figure, one of each process."""
+        if self.error:
+            return {}
+        if self.cold[0].calls:
+            return {f"{n} arrays": [t.calls[str(n)] for t in self.cold] for n in CALLS}
+        times = {
+            "step": [t.step_median for t in self.cold + self.warm],
+            "first call": [t.first_call for t in self.cold],
+            "warm first call": [t.first_call for t in self.warm],
+        }
+        return {figure: found for figure, found in times.items() if found}
 
     def summary(self) -> dict[str, object]:
         """For JSON."""
         if self.error:
             return {"error": self.error}
         if self.cold[0].calls:
-            return {"call": {str(n): self.call(n) for n in CALLS}}
+            return {"samples": self.samples()}
         return {
             "version": self.cold[0].version,
             "step": self.step,
             "step_min": self.step_min,
             "first_call": self.first_call,
             "warm_first_call": self.warm_first_call,
+            "peak_bytes": self.peak_bytes,
             "losses": self.losses,
+            "samples": self.samples(),
         }
 
 
@@ -122,11 +149,11 @@ def run(
 ) -> Timing:
     """One process of a peer, `cached` naming its cache folder. Raises PeerError."""
     environment = {name: value for name, value in os.environ.items() if name not in UNSET}
-    environment |= {"PYTHONPATH": str(ROOT), **dict(peer.environment), **cached}
+    environment |= {"PYTHONPATH": str(peer.root), **dict(peer.environment), **cached}
     command = [python, "-m", f"benchmarks.peers.{peer.module}", *arguments]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit
+            command, cwd=peer.root, env=environment, capture_output=True, text=True, timeout=limit
         )
     except subprocess.TimeoutExpired as error:
         raise PeerError(f"took longer than {limit:g} s") from error
@@ -149,7 +176,7 @@ def _measure(peer: Peer, python: str, workload: str, effort: Effort, result: Res
         result.cold.append(timed({}))
         return
     with TemporaryDirectory() as folder:
-        cached = {peer.cache: folder}
+        cached = {peer.cache: peer.cache_value.format(folder)}
         if peer.caches_by_default:
             result.cold.append(timed(cached))
         else:
@@ -164,13 +191,15 @@ def importable(python: str, package: str) -> bool:
     return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
 
 
-def pythons(peer_python: str) -> dict[Peer, str]:
-    """The peers that can run here, each with its interpreter."""
+def pythons(peer_pythons: Sequence[str]) -> dict[Peer, str]:
+    """The peers that can run here, each with the first interpreter that has what it needs."""
     chosen = {}
     for peer in PEERS:
-        python = peer_python if peer.needs else sys.executable
-        if not peer.needs or importable(python, peer.needs):
-            chosen[peer] = python
+        candidates = [*peer_pythons, sys.executable] if peer.needs else [sys.executable]
+        for python in candidates:
+            if not peer.needs or importable(python, peer.needs):
+                chosen[peer] = python
+                break
     return chosen
 
 

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import SupportsFloat
 
@@ -22,18 +25,39 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One process. Seconds, all; step times are of single steps, after the first `LOSSES`."""
+    """One process. Seconds; step times are of single steps, after the first `LOSSES`.
+
+    peak_bytes: how far the memory of the process rose above what it held, with its imports and the
+    workload's weights and batch, before the step was made.
+    """
 
     first_call: float = 0.0
     step_median: float = 0.0
     step_min: float = 0.0
     steps: int = 0
+    peak_bytes: int = 0
     losses: list[float] = field(default_factory=list)
     calls: dict[str, float] = field(default_factory=dict)
     version: str = ""
 
 
-def _time_step(step: Step, seconds: float) -> Timing:
+def _memory(peak: bool) -> int:
+    """Bytes of this process in memory: now, or the most so far, where the system tells them apart.
+
+    Linux's ru_maxrss would do for the peak, but starts at that of the process that started us.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most << 10
+    field = "VmHWM:" if peak else "VmRSS:"
+    return int(status.partition(field)[2].split()[0]) << 10
+
+
+def _time_step(make_step: Callable[[Work], Step], work: Work, seconds: float) -> Timing:
+    before = _memory(peak=False)
+    step = make_step(work)
     start = time.perf_counter()
     first_loss = step()
     first_call = time.perf_counter() - start
@@ -44,7 +68,8 @@ def _time_step(step: Step, seconds: float) -> Timing:
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return Timing(first_call, median(times), min(times), len(times), losses)
+    rise = _memory(peak=True) - before
+    return Timing(first_call, median(times), min(times), len(times), rise, losses)
 
 
 def _time_calls(make_call: Callable[[list[Floats]], Call]) -> dict[str, float]:
@@ -75,5 +100,5 @@ def main(
         assert make_call is not None
         timing = Timing(calls=_time_calls(make_call))
     else:
-        timing = _time_step(make_step(WORKLOADS[options.workload]()), options.seconds)
+        timing = _time_step(make_step, WORKLOADS[options.workload](), options.seconds)
     print(json.dumps(asdict(timing) | {"version": version}))

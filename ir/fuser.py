@@ -266,7 +266,7 @@ class Fuser:
 
     def _place_contraction(self, node: Node) -> None:
         draft = self._start("contraction", node)
-        draft.reduced = tuple(self._fresh_axis(draft, size) for size in _summed(node))
+        draft.reduced = tuple(self._fresh_axis(draft, size) for size in summed(node))
 
     # Groups
 
@@ -361,7 +361,7 @@ class Fuser:
         return constant or operand_index(reshape, index, draft.extents) is not None
 
 
-def _summed(node: Node) -> Shape:
+def summed(node: Node) -> Shape:
     """Sizes of the axes that a contraction sums over."""
     lhs, rhs = node.inputs
     match node.op:

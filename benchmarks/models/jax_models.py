@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks.workloads import HEADS, NORM_EPSILON
+from benchmarks.workloads import HEADS, LEAK, NORM_EPSILON
 
 Array = Any
 
@@ -88,9 +88,59 @@ def gpt(params: Any, x: Array, y: Array) -> Array:
     return cross_entropy(normed(h, params["norm"], (-1,)) @ params["embedding"].T, y)
 
 
+def lstm(params: Any, x: Array, y: Array) -> Array:
+    w, u, b = params["gates"]
+
+    def step(carry: Any, x: Array) -> Any:
+        h, c = carry
+        i, f, g, o = jnp.split(x @ w + h @ u + b, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zeros = jnp.zeros((x.shape[0], u.shape[0]))
+    (h, _), _ = lax.scan(step, (zeros, zeros), x.swapaxes(0, 1))
+    return cross_entropy(h @ params["dense"], y)
+
+
+def conv_transpose(x: Array, w: Array) -> Array:
+    """w: [4, 4, out, in], stride 2, as the gradient of a convolution with one place around."""
+    return lax.conv_general_dilated(
+        x, w[::-1, ::-1], (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+    )  # fmt: skip
+
+
+def generated(params: Any, noise: Array) -> Array:
+    first, *norms = params["norms"]
+    h = (noise @ params["dense"]).reshape(noise.shape[0], 4, 4, -1)
+    h = jax.nn.relu(normed(h, first, (0, 1, 2)))
+    *inner, last = params["convs"]
+    for w, norm in zip(inner, norms, strict=True):
+        h = jax.nn.relu(normed(conv_transpose(h, w), norm, (0, 1, 2)))
+    return jnp.tanh(conv_transpose(h, last))
+
+
+def judged(params: Any, images: Array) -> Array:
+    first, *inner = params["convs"]
+    h = jax.nn.leaky_relu(conv(images, first, 2, 1), LEAK)
+    for w, norm in zip(inner, params["norms"], strict=True):
+        h = jax.nn.leaky_relu(normed(conv(h, w, 2, 1), norm, (0, 1, 2)), LEAK)
+    return h.reshape(h.shape[0], -1) @ params["dense"]
+
+
+def discriminator_loss(params: Any, images: Array, fakes: Array) -> Array:
+    real = jax.nn.softplus(-judged(params, images)).mean()
+    return real + jax.nn.softplus(judged(params, fakes)).mean()
+
+
+def generator_loss(params: Any, discriminator: Any, noise: Array) -> Array:
+    return jax.nn.softplus(-judged(discriminator, generated(params, noise))).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Array, Array], Array]] = {
     "mlp": mlp,
     "lenet": lenet,
     "resnet": resnet,
+    "lstm": lstm,
     "gpt": gpt,
 }

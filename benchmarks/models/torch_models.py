@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.workloads import HEADS, NORM_EPSILON, Work
+from benchmarks.workloads import HEADS, LEAK, NORM_EPSILON, Work
 
 
 def weight(array: np.ndarray) -> nn.Parameter:
@@ -124,20 +124,92 @@ class Gpt(nn.Module):
         return self.norm(h) @ self.embedding.T
 
 
+class Lstm(nn.Module):
+    """torch's layer adds two biases; the second stays at zero, so that there is one."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__()
+        w, u, b = params["gates"]
+        self.layer = nn.LSTM(w.shape[0], u.shape[0], batch_first=True)
+        self.layer.weight_ih_l0, self.layer.weight_hh_l0 = weight(w.T), weight(u.T)
+        self.layer.bias_ih_l0, self.layer.bias_hh_l0 = weight(b), weight(np.zeros_like(b))
+        self.layer.bias_hh_l0.requires_grad_(False)
+        self.dense = linear(params["dense"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.layer(x)[0][:, -1])
+
+
+def upward(w: np.ndarray) -> nn.ConvTranspose2d:
+    """w: [4, 4, O, C]; twice the height and width."""
+    layer = nn.ConvTranspose2d(w.shape[3], w.shape[2], 4, 2, 1, bias=False)
+    layer.weight = weight(w.transpose(3, 2, 0, 1))
+    return layer
+
+
+def downward(w: np.ndarray) -> nn.Conv2d:
+    """w: [4, 4, C, O]; half the height and width."""
+    layer = nn.Conv2d(w.shape[2], w.shape[3], 4, 2, 1, bias=False)
+    layer.weight = weight(w.transpose(3, 2, 0, 1))
+    return layer
+
+
+class Generator(nn.Sequential):
+    def __init__(self, params: Any) -> None:
+        first = params["dense"]
+        # The workload's rows give [4, 4, C]; here they give [C, 4, 4].
+        channels = first.shape[1] // 16
+        rows = first.reshape(-1, 4, 4, channels).transpose(0, 3, 1, 2).reshape(first.shape)
+        layers: list[nn.Module] = [linear(rows), nn.Unflatten(1, (channels, 4, 4))]
+        for norm, w in zip(params["norms"], params["convs"], strict=True):
+            layers += [batch_norm(norm), nn.ReLU(), upward(w)]
+        super().__init__(*layers, nn.Tanh())
+
+
+class Discriminator(nn.Sequential):
+    def __init__(self, params: Any) -> None:
+        first, *inner = params["convs"]
+        layers: list[nn.Module] = [downward(first), nn.LeakyReLU(LEAK)]
+        for w, norm in zip(inner, params["norms"], strict=True):
+            layers += [downward(w), batch_norm(norm), nn.LeakyReLU(LEAK)]
+        last = params["dense"]
+        rows = last.reshape(4, 4, -1).transpose(2, 0, 1).reshape(last.shape)
+        super().__init__(*layers, nn.Flatten(), linear(rows))
+
+
 MODELS: dict[str, Callable[[Any], nn.Module]] = {
     "mlp": dense_layers,
     "lenet": lenet,
     "resnet": ResNet,
+    "lstm": Lstm,
     "gpt": Gpt,
 }
 
 
+def memory_format(channels_last: bool) -> torch.memory_format:
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def images(x: np.ndarray, channels_last: bool) -> Tensor:
+    """x: [N, H, W, C], as torch's [N, C, H, W] in one of its memory formats."""
+    batch = torch.from_numpy(x).permute(0, 3, 1, 2)
+    return batch.contiguous(memory_format=memory_format(channels_last))
+
+
 def network_and_batch(work: Work, channels_last: bool) -> tuple[nn.Module, Tensor, Tensor]:
     """channels_last: torch's memory format of that name, for images and convolution weights."""
-    model = MODELS[work.model](work.params)
-    x, y = torch.from_numpy(work.x), torch.from_numpy(work.y)
-    if work.x.ndim == 4:
-        order = torch.channels_last if channels_last else torch.contiguous_format
-        model = model.to(memory_format=order)
-        x = x.permute(0, 3, 1, 2).contiguous(memory_format=order)
-    return model, x, y.long()
+    model, y = MODELS[work.model](work.params), torch.from_numpy(work.y)
+    if work.x.ndim != 4:
+        return model, torch.from_numpy(work.x), y.long()
+    model = model.to(memory_format=memory_format(channels_last))
+    return model, images(work.x, channels_last), y.long()
+
+
+def gan_and_batch(
+    work: Work, channels_last: bool
+) -> tuple[Generator, Discriminator, Tensor, Tensor]:
+    """The two networks, images and noise."""
+    order = memory_format(channels_last)
+    maker = Generator(work.params["generator"]).to(memory_format=order)
+    critic = Discriminator(work.params["discriminator"]).to(memory_format=order)
+    return maker, critic, images(work.x, channels_last), torch.from_numpy(work.y)

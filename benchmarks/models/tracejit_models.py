@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads import HEADS, NORM_EPSILON
+from benchmarks.workloads import HEADS, LEAK, NORM_EPSILON
 from tracejit import nn
 
 Array = Any
@@ -77,9 +77,52 @@ def gpt(params: Any, x: Array, y: Array) -> Array:
     return cross_entropy(normed(h, params["norm"], (-1,)) @ params["embedding"].T, y)
 
 
+def lstm(params: Any, x: Array, y: Array) -> Array:
+    """A loop over time that unrolls: `h` and `c` are [batch, hidden]."""
+    w, u, b = params["gates"]
+    h = c = np.zeros((x.shape[0], u.shape[0]), np.float32)
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ w + h @ u + b, 4, axis=-1)
+        c = nn.sigmoid(f) * c + nn.sigmoid(i) * np.tanh(g)
+        h = nn.sigmoid(o) * np.tanh(c)
+    return cross_entropy(h @ params["dense"], y)
+
+
+def generated(params: Any, noise: Array) -> Array:
+    """Images in (-1, 1): [batch, 32, 32, 3]."""
+    first, *norms = params["norms"]
+    h = (noise @ params["dense"]).reshape(noise.shape[0], 4, 4, -1)
+    h = np.maximum(normed(h, first, (0, 1, 2)), 0)
+    *inner, last = params["convs"]
+    for w, norm in zip(inner, norms, strict=True):
+        h = nn.conv_transpose2d(h, w, 2, ((1, 1), (1, 1)))
+        h = np.maximum(normed(h, norm, (0, 1, 2)), 0)
+    return np.tanh(nn.conv_transpose2d(h, last, 2, ((1, 1), (1, 1))))
+
+
+def judged(params: Any, images: Array) -> Array:
+    """One logit an image."""
+    first, *inner = params["convs"]
+    h = nn.leaky_relu(nn.conv2d(images, first, 2, 1), LEAK)
+    for w, norm in zip(inner, params["norms"], strict=True):
+        h = nn.leaky_relu(normed(nn.conv2d(h, w, 2, 1), norm, (0, 1, 2)), LEAK)
+    return h.reshape(h.shape[0], -1) @ params["dense"]
+
+
+def discriminator_loss(params: Any, images: Array, fakes: Array) -> Array:
+    real = nn.sigmoid_cross_entropy(judged(params, images), 1.0).mean()
+    return real + nn.sigmoid_cross_entropy(judged(params, fakes), 0.0).mean()
+
+
+def generator_loss(params: Any, discriminator: Any, noise: Array) -> Array:
+    logits = judged(discriminator, generated(params, noise))
+    return nn.sigmoid_cross_entropy(logits, 1.0).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Array, Array], Array]] = {
     "mlp": mlp,
     "lenet": lenet,
     "resnet": resnet,
+    "lstm": lstm,
     "gpt": gpt,
 }
