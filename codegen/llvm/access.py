@@ -286,6 +286,9 @@ class Access:
 
     def _store_text(self, vec: Vec, address: str, active: int) -> None:
         size = vec.dtype.itemsize
+        if active == 1:
+            # LLVM 22 makes a masked store of one truncated lane as wide as before the truncation.
+            vec = self.b.extract(vec, 0)
         if active == vec.lanes:
             self.b.lines.append(f"  store {vec.typed}, ptr {address}, align {size}")
             return

@@ -16,7 +16,7 @@ from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
 from tracejit.ir import ops
 from tracejit.ir.graph import PRIMITIVES, Array, Graph
-from tracejit.ir.types import F32, I8, I32, I64, U32, DType, is_float
+from tracejit.ir.types import BF16, F16, F32, I8, I16, I32, I64, U32, DType, is_float
 
 THREADS = (1, 2, 3, 5)
 NATIVE = ("256x16", "512x32", "128x16")
@@ -123,3 +123,15 @@ def test_random_graphs(start: int) -> None:
         arrays = random_inputs(graph, seed)
         got = runner.run(plan, arrays, THREADS[seed % 4], seed)
         assert not fault_in(graph, arrays, got), f"seed {seed}:\n{graph}"
+
+
+@pytest.mark.parametrize("machine", NATIVE)
+def test_one_narrow_element_is_stored_alone(machine: str) -> None:
+    """The last of a row, where all others fill vectors: nothing is written behind it."""
+    d = Draft()
+    x = d(F32, 2 * MACHINES[machine].lanes([F32]) + 1)
+    narrow = [ops.cast(x, dtype) for dtype in (BF16, F16, I16, I8)]
+    plan = planned(d.graph(*narrow), MACHINES[machine])
+    arrays = [np.linspace(-2, 2, x.shape[0], dtype=np.float32)]
+    got = Runner([plan], MACHINES[machine]).run(plan, arrays, 1)
+    assert not fault_in(plan.graph, arrays, got)
