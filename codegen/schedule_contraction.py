@@ -8,14 +8,22 @@ from math import prod
 
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Fold, Load, Loop, Stmt, Store
+from tracejit.codegen.register_tile import (
+    MAX_ROWS,
+    RegisterTile,
+    best_tile,
+    efficiency,
+    rows_kept_apart,
+)
 from tracejit.codegen.tiles import chain_folds, cut, even
 
 # What is done with a sum in more statements than this needs the registers of more rows itself.
 LONG_EPILOGUE = 12
 SHORT_SUM = 256
 SHORT_ROWS = 4
-# A product of few columns leaves registers free; more rows than this only lengthen the code.
-MAX_ROWS = 12
+# A loop further out becomes the rows of a tile only if the innermost is worth less than this part
+# of it: neighbours in memory share lines and pages.
+CLEARLY = 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +69,45 @@ def _dots(inner: Loop, loads: Sequence[Load]) -> bool:
     return all(load.index.affine.coefficient(inner.axis) == 1 for load in loads)
 
 
-def _row_axis(
-    loops: Sequence[Loop], column: str, sides: dict[str, _Sides], most: int
-) -> str | None:
-    """Of the axes along which only the side moves that `column` leaves alone: the one whose tiles
-    are fullest, and of equals the innermost."""
+def _row_loops(loops: Sequence[Loop], column: str, sides: dict[str, _Sides]) -> list[Loop]:
+    """The loops along which only the side moves that `column` leaves alone."""
     moves_lhs = sides[column].lhs != 0
-    rows = [
+    return [
         loop
         for loop in loops
         if loop.axis != column
         and (sides[loop.axis].lhs == 0) == moves_lhs
         and (sides[loop.axis].rhs == 0) != moves_lhs
     ]
-    filled = {loop.axis: loop.extent / max(-(-loop.extent // most), 1) for loop in rows}
-    return max(reversed(rows), key=lambda loop: filled[loop.axis]).axis if rows else None
 
 
-def _rows(extent: int, most: int, body: Sequence[Stmt]) -> int:
-    """Rows of a tile. After a short sum a long epilogue counts more: fewer rows leave it more
-    registers, and if they divide the extent, it is not compiled twice."""
+def _row_tile(
+    rows: Sequence[Loop],
+    columns: int,
+    lanes: int,
+    machine: Machine,
+    most: int,
+    strides: dict[str, int],
+) -> tuple[Loop, RegisterTile] | None:
+    """The loop whose iterations are the rows of a tile, and the tile: the innermost loop, unless
+    the tiles of another are clearly fuller. strides: bytes from row to row, by axis."""
+    found = []
+    for loop in reversed(rows):
+        apart = rows_kept_apart(strides[loop.axis])
+        tile = best_tile(loop.extent, columns, lanes, machine, min(most, apart))
+        found.append((efficiency(tile, loop.extent, columns, lanes), loop, tile))
+    best = max((score for score, _, _ in found), default=0.0)
+    return next(((r, t) for score, r, t in found if score >= CLEARLY * best), None)
+
+
+def _most_rows(rows: Sequence[Loop], body: Sequence[Stmt]) -> int:
+    """After a short sum a long epilogue counts more: fewer rows leave it more registers, and if
+    they divide the extent, it is not compiled twice."""
     fold = next(s for s in body if isinstance(s, Fold))
     short = prod(loop.extent for loop in fold.loops) <= SHORT_SUM
-    if short and len(body) > LONG_EPILOGUE and extent % SHORT_ROWS == 0:
-        return min(most, SHORT_ROWS)
-    return most
+    if short and len(body) > LONG_EPILOGUE and all(r.extent % SHORT_ROWS == 0 for r in rows):
+        return SHORT_ROWS
+    return MAX_ROWS
 
 
 def _outer_tile(
@@ -98,34 +120,28 @@ def _outer_tile(
     in_place: bool,
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Vectors along `column`, whose panel stays in cache while the rows go by."""
-    by = loops_by(loops)
-    vectors = max(min(machine.column_vectors, -(-by[column].extent // lanes)), 1)
-    # Beside the accumulators: one vector of each column and one broadcast.
-    rows = min((machine.registers - 1 - vectors) // vectors, MAX_ROWS)
-    if machine.registers == 32:
-        rows = min(rows, 6 if vectors == 4 else MAX_ROWS)
-    row = _row_axis(loops, column, sides, rows)
-    tiled = {
-        column: replace(by[column], tiles=cut(by[column].extent, vectors * lanes), lanes=lanes)
-    }
-    if row is not None:
-        rows = _rows(by[row].extent, rows, body) if in_place else rows
-        width = min(rows, max(by[row].extent, 1))
-        tiled[row] = replace(by[row], tiles=even(by[row].extent, width))
-    else:
-        body = chain_folds(body, vectors)
-    order = [loop for loop in loops if loop.axis not in tiled]
-    if row is None:
-        return [*order, tiled[column]], body
-    batch = [loop for loop in order if sides[loop.axis].lhs and sides[loop.axis].rhs]
-    rest = [loop for loop in order if loop not in batch]
-    with_row = [loop for loop in rest if (sides[loop.axis].lhs != 0) == (sides[row].lhs != 0)]
-    others = [loop for loop in rest if loop not in with_row]
+    wide = loops_by(loops)[column]
+    rows = _row_loops(loops, column, sides)
+    most = _most_rows(rows, body) if in_place else MAX_ROWS
+    size = next(s for s in body if isinstance(s, Fold)).accs[0].dtype.itemsize
+    strides = {a: abs(s.lhs + s.rhs) * size for a, s in sides.items()}
+    chosen = _row_tile(rows, wide.extent, lanes, machine, most, strides)
+    if chosen is None:
+        vectors = max(min(machine.column_vectors, -(-wide.extent // lanes)), 1)
+        columns = replace(wide, tiles=cut(wide.extent, vectors * lanes), lanes=lanes)
+        return [*(x for x in loops if x is not wide), columns], chain_folds(body, vectors)
+    row, tile = chosen
+    columns = replace(wide, tiles=cut(wide.extent, tile.vectors * lanes), lanes=lanes)
+    tiled = replace(row, tiles=even(row.extent, min(tile.rows, max(row.extent, 1))))
+    rest = [loop for loop in loops if loop is not wide and loop is not row]
+    batch = [loop for loop in rest if sides[loop.axis].lhs and sides[loop.axis].rhs]
+    with_row = [loop for loop in rows if loop is not row]
+    others = [loop for loop in rest if loop not in batch and loop not in with_row]
     # A side that stays in L2 is read again for each block of rows, so that what goes with the
     # result is walked row by row; else each panel of it stays in L1 while all rows go by.
     if _side_bytes(loops, body, column) <= machine.l2 // 2:
-        return [*batch, *with_row, tiled[row], *others, tiled[column]], body
-    return [*batch, *others, tiled[column], *with_row, tiled[row]], body
+        return [*batch, *with_row, tiled, *others, columns], body
+    return [*batch, *others, columns, *with_row, tiled], body
 
 
 def _side_bytes(loops: Sequence[Loop], body: Sequence[Stmt], column: str) -> int:

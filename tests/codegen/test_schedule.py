@@ -171,8 +171,8 @@ def test_tiles_of_a_large_product() -> None:
     assert last == "r0 in 96"
     *outer, last = loops(matmul("NN", 96, 96, 96), MACHINES["512x32"])
     assert sorted(outer) == [
-        "parallel i0 in 96 tiles 16x6",
-        "parallel i1 in 96 tiles 1x64 + 1x32 lanes 16",
+        "parallel i0 in 96 tiles 12x8",
+        "parallel i1 in 96 tiles 2x48 lanes 16",
     ]
     assert last == "r0 in 96"
 
