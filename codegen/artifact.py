@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from tracejit.codegen.cost import Cost, flops, moved, seconds
 from tracejit.codegen.objects import compiler_version
+from tracejit.codegen.program import is_call
 from tracejit.codegen.runtime.cache import cache_key, disk_cache
+from tracejit.codegen.runtime.host import HostCall, host_call, read_host_call
 from tracejit.ir import config
 from tracejit.ir.fingerprint import fingerprint
 from tracejit.ir.graph import Graph
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 class Artifact:
     """symbols: the functions to link. identity: the text of the program that calls them.
 
+    calls: the symbols of host calls, each with what its callable has to do.
     seconds: about how long a call takes on one thread. parallel: whether the team runs it.
     """
 
@@ -33,6 +36,7 @@ class Artifact:
     seconds: float
     parallel: bool
     cost: Cost
+    calls: dict[str, HostCall]
 
 
 def artifact_of(plan: Plan, symbols: tuple[str, ...], program: str) -> Artifact:
@@ -44,8 +48,10 @@ def artifact_of(plan: Plan, symbols: tuple[str, ...], program: str) -> Artifact:
         barriers=plan.barriers,
         arena_bytes=plan.arena_bytes,
     )
-    unique = tuple(dict.fromkeys(symbols))
-    return Artifact(unique, program, sum(map(seconds, nests)), plan.parallel, cost)
+    launches = dict(zip(symbols, plan.launches, strict=True))
+    unique = tuple(symbol for symbol, launch in launches.items() if not is_call(launch))
+    calls = {symbol: host_call(u.kernel) for symbol, u in launches.items() if is_call(u)}
+    return Artifact(unique, program, sum(map(seconds, nests)), plan.parallel, cost, calls)
 
 
 def artifact_key(graph: Graph) -> str:
@@ -61,7 +67,8 @@ def load_artifact(key: str) -> Artifact | None:
     try:
         fields = json.loads(entry.payload)
         cost = Cost(**fields.pop("cost"))
-        return Artifact(tuple(fields.pop("symbols")), cost=cost, **fields)
+        calls = {name: read_host_call(call) for name, call in fields.pop("calls").items()}
+        return Artifact(tuple(fields.pop("symbols")), cost=cost, calls=calls, **fields)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

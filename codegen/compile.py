@@ -20,6 +20,7 @@ from tracejit.codegen.cost import Cost
 from tracejit.codegen.machine import this_machine
 from tracejit.codegen.objects import SYMBOL, object_code
 from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
+from tracejit.codegen.runtime.host import HostCallable, tj_host
 from tracejit.codegen.runtime.team import num_threads, team
 from tracejit.codegen.runtime.toolchain import Linked, link
 from tracejit.ir import config
@@ -49,6 +50,7 @@ class Program:
         watch = Stopwatch()
         self.graph = graph
         self.artifact = self._artifact(watch)
+        self._callables = {s: HostCallable(call) for s, call in self.artifact.calls.items()}
         self._linked = self._link(watch)
         self.compile_seconds = watch.total
         log("times", f"{graph.name}: {watch}")
@@ -88,8 +90,11 @@ class Program:
             return f"{self.graph.name}: {self.stages.label(symbol)}"
 
         objects = object_code(identities, module, label, watch)
-        barrier = {"tj_barrier": team().symbols["tj_barrier"]}
-        linked = link(objects, [SYMBOL], barrier)
+        imports = {"tj_barrier": team().symbols["tj_barrier"]}
+        if self._callables:
+            imports["tj_host"] = tj_host()
+            imports |= {symbol: id(thing) for symbol, thing in self._callables.items()}
+        linked = link(objects, [SYMBOL], imports)
         watch.lap("link")
         return linked
 
@@ -126,7 +131,7 @@ class Program:
             nthreads=num_threads() if self.artifact.parallel else 1,
             release_gil=self.artifact.seconds > RELEASE_SECONDS,
             slow=slow,
-            keep=(self._linked, tuple(captured)),
+            keep=(self._linked, self._callables, tuple(captured)),
         )
         return entry.call
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 
 from tracejit.codegen.lower_contraction import lower_contraction
 from tracejit.codegen.lower_row import lower_row
-from tracejit.codegen.nest import Const, Loop, Offset, Stmt, Store, Value
+from tracejit.codegen.nest import Call, Const, Loop, Offset, Stmt, Store, Value, View
 from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, wrap
 from tracejit.ir.affine import linear, strides
 from tracejit.ir.fusion import Group
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BOOL
+from tracejit.ir.types import BOOL, TupleType
 
 
 def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
@@ -26,6 +26,7 @@ def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
         "border": _lower_border,
         "assemble": _lower_concatenate,
         "scatter": _lower_scatter,
+        "host": _lower_host,
     }
     nest = Nest(group, stored)
     return nest.finished(name, kinds[group.kind](nest))
@@ -119,6 +120,20 @@ def _lower_scatter(nest: Nest) -> list[Stmt]:
     add.append(Store(nest.buffer(node, "out"), target, after, nest.loc))
     body = wrap(_serial(row[0]), clear) + wrap(_serial(over[0]), add)
     return wrap(columns, body)
+
+
+def _lower_host(nest: Nest) -> list[Stmt]:
+    node, *_ = nest.at
+    nest.loc = loc_of(node)
+    attrs = tuple((k, v) for k, v in node.attrs.items() if k != "callee")
+    operands = tuple(View(nest.buffer(operand), operand.type) for operand in node.inputs)
+    count = len(node.type.items) if isinstance(node.type, TupleType) else 1
+    results: list[View | None] = [None] * count
+    for result in nest.group.outputs:
+        index = result.attrs["index"] if result.op == "item" else 0
+        assert isinstance(index, int)
+        results[index] = View(nest.buffer(result, "out"), result.type)
+    return [Call(str(node.attrs["callee"]), attrs, operands, tuple(results), nest.loc)]
 
 
 def _serial(loops: list[Loop]) -> list[Loop]:

@@ -9,6 +9,7 @@
            | Store(buffer, index, value)             buffer[index] = value
            | IndexValue(name, dtype, index)          name = index, as an integer
            | Let(name, dtype, op, args)              name = op(args), op elementwise
+           | Call(callee, attrs, operands, results)  whole buffers, by a host function
     loop   = Loop(axis, extent, parallel, tiles, lanes)
     index  = Offset(affine, dynamic)                 affine in the axes, plus loaded rows
     arg    = a name | Const(value, dtype)
@@ -24,7 +25,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tracejit.ir.affine import Affine
-from tracejit.ir.types import DType, dtype_name
+from tracejit.ir.graph import Attr
+from tracejit.ir.text import literal
+from tracejit.ir.types import DType, TensorType, dtype_name
 
 Value = bool | int | float
 
@@ -176,12 +179,39 @@ class For:
     body: tuple[Stmt, ...]
 
 
-Stmt = For | Fold | Load | Store | IndexValue | Let
+@dataclass(frozen=True, slots=True)
+class View:
+    """A whole buffer as an array."""
+
+    buffer: str
+    type: TensorType
+
+    def __str__(self) -> str:
+        return f"{self.buffer}: {self.type}"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """results = callee(operands, **attrs), run by Python. A result that nobody reads is None."""
+
+    callee: str
+    attrs: tuple[tuple[str, Attr], ...]
+    operands: tuple[View, ...]
+    results: tuple[View | None, ...]
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        results = ", ".join("_" if r is None else str(r) for r in self.results)
+        attrs = "".join(f" {name}={literal(value)}" for name, value in self.attrs)
+        return f"{results} = call {self.callee} {', '.join(map(str, self.operands))}{attrs}"
+
+
+Stmt = For | Fold | Load | Store | IndexValue | Let | Call
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One fused group as loops. `kind` is map, row, contraction, assemble or scatter."""
+    """One fused group as loops. `kind` is map, row, contraction, assemble, scatter or host."""
 
     name: str
     kind: str

@@ -31,6 +31,7 @@ from tracejit.codegen.nest import (
     kernel_text,
     walk,
 )
+from tracejit.codegen.numba_calls import IMPORT, call_lines
 from tracejit.codegen.numba_library import FUNCTIONS, Names, library_source
 from tracejit.codegen.numba_operations import (
     ACC_OPS,
@@ -273,6 +274,7 @@ def program_source(plan: Plan, *, decorator: bool = True) -> str:
     """
     kernels = _distinct(plan)
     module = module_source(list(dict.fromkeys(kernels.values())), decorator=decorator)
+    module += IMPORT if any(launch.plain.kind == "host" for launch in plan.launches) else ""
     return "\n\n".join([module, _program_function(plan, kernels), _main(plan.graph)])
 
 
@@ -281,7 +283,7 @@ def _distinct(plan: Plan) -> dict[str, Kernel]:
     first: dict[str, Kernel] = {}
     return {
         k.name: first.setdefault(kernel_text(k, locations=False, name="k"), k)
-        for k in (launch.plain for launch in plan.launches)
+        for k in (launch.plain for launch in plan.launches if launch.plain.kind != "host")
     }
 
 
@@ -308,6 +310,9 @@ def _program_function(plan: Plan, kernels: Mapping[str, Kernel]) -> str:
         return f"{name}.reshape(-1)" + (view if is_small(buffer.dtype) else "")
 
     for launch in plan.launches:
+        if launch.plain.kind == "host":
+            lines += call_lines(launch, where)
+            continue
         outer = [b for b in launch.plain.buffers if b.role != "scratch"]
         operands = ", ".join(map(where, launch.slots, outer))
         lines.append(f"    {kernels[launch.plain.name].name}({operands})")

@@ -2,7 +2,9 @@
 
 Here, and only here, values become memory. An output takes over the buffer of the input it donates
 from when the kernel that writes it reads that input at the same places only, and every other reader
-can run before; else it is computed in the arena and copied at the end.
+can run before; else it is computed in the arena and copied at the end. A host call may fail: so it
+runs before every kernel that writes to an input, and a call that raises leaves all inputs as they
+were.
 """
 
 from __future__ import annotations
@@ -54,13 +56,17 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """fresh: for each output that is a new array its position among the outputs."""
+    """fresh: for each output that is a new array its position among the outputs.
+
+    failure: where in the arena the program notes that a host call failed; None without such calls.
+    """
 
     graph: Graph
     launches: tuple[Launch, ...]
     fresh: tuple[int, ...]
     arena_bytes: int
     parallel: bool
+    failure: int | None = None
 
     @property
     def barriers(self) -> int:
@@ -123,6 +129,7 @@ class _Planner:
         for k, low in enumerate(lowered):
             self._note(k, low)
         self.deps: list[set[int]] = [self._data_deps(k) for k in range(len(lowered))]
+        self.hosts = {k for k, low in enumerate(lowered) if low.kernel.kind == "host"}
         self.rank: dict[int, int] = {}
         self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
 
@@ -148,14 +155,16 @@ class _Planner:
             elif node is not self.graph.inputs[donor]:
                 self._donate(node, donor)
         times = [seconds(low.plain) for low in self.lowered]
-        parallel = sum(times) > SERIAL_SECONDS
-        alone = [not parallel or t < ALONE_SECONDS for t in times]
+        parallel = sum(t for k, t in enumerate(times) if k not in self.hosts) > SERIAL_SECONDS
+        alone = [not parallel or t < ALONE_SECONDS or k in self.hosts for k, t in enumerate(times)]
         waves = self._waves(alone)
         order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
         # On one thread each kernel is over before the next, with no barrier needed.
         arena = self._place(waves if parallel else [self.rank[k] for k in range(len(waves))])
         launches = [self._launch(k, alone[k], waves[k]) for k in order]
-        return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel)
+        failure = arena if self.hosts else None
+        arena += ALIGNMENT if self.hosts else 0
+        return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel, failure)
 
     # Donation
 
@@ -163,9 +172,10 @@ class _Planner:
         """Gives an output the buffer of an input, in place if that is safe."""
         taken = self.graph.inputs[donor]
         writers = self.writers[node]
-        before = [r for r in self.readers.get(taken, ()) if r not in writers]
+        first = {*self.readers.get(taken, ()), *self.hosts}
+        before = sorted(first.difference(writers))
         own = [w for w in writers if w in self.readers.get(taken, ())]
-        blocked = any(self._reaches(w, r) for w in writers for r in before)
+        blocked = any(w in self.hosts or self._reaches(w, r) for w in writers for r in before)
         if not blocked and self._same_places(own, writers, taken, node):
             self.slots[node] = Slot("input", donor)
             for writer in writers:
@@ -221,7 +231,7 @@ class _Planner:
         k = len(self.lowered)
         kernel = Kernel(f"k{k}copy", "map", buffers, (body,))
         self.lowered.append(Lowered(kernel, (node, taken), kernel, ()))
-        self.deps.append(set(self.writers[node]) | set(self.readers.get(taken, ())))
+        self.deps.append({*self.writers[node], *self.readers.get(taken, ()), *self.hosts})
         self.readers.setdefault(node, []).append(k)
 
     # Order and memory
@@ -230,7 +240,10 @@ class _Planner:
         """The wave of each kernel: the least number of barriers, each kernel as early as can be."""
         waves: dict[int, int] = {}
         for k in self._topological():
-            earliest = (waves[d] + (not (alone[d] and alone[k])) for d in self.deps[k])
+            # A host call that failed is seen at the next barrier, and nothing runs behind it.
+            earliest = (
+                waves[d] + (d in self.hosts or not (alone[d] and alone[k])) for d in self.deps[k]
+            )
             waves[k] = max(earliest, default=0)
         self.rank = {k: n for n, k in enumerate(waves)}
         return [waves[k] for k in range(len(self.lowered))]

@@ -12,7 +12,7 @@ from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.plan import Plan, lower_all, plan
-from tracejit.codegen.program import emit_program
+from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
 from tracejit.ir import config
 from tracejit.ir.fusion import Fused, fuse
@@ -67,9 +67,9 @@ class Stages:
 
     @cached_property
     def kernels(self) -> dict[str, Kernel]:
-        """The kernel behind each symbol."""
+        """The kernel behind each symbol that code is made for: of all but the host calls."""
         launches = zip(self.symbols, self.plan.launches, strict=True)
-        return {symbol: launch.kernel for symbol, launch in launches}
+        return {symbol: u.kernel for symbol, u in launches if not is_call(u)}
 
     def module(self, symbol: str) -> str:
         """The LLVM module of one symbol: a kernel, or the program that calls them."""

@@ -57,6 +57,10 @@ class Fuser:
             self._place_contiguous(node)
         elif node.op == "pad":
             self._place_pad(node)
+        elif node.op == "host_call":
+            self._place_host(node)
+        elif node.op == "item":
+            self._place_item(node)
         else:
             kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble"}
             self._start(kinds.get(node.op, "map"), node)
@@ -268,6 +272,18 @@ class Fuser:
         draft = self._start("contraction", node)
         draft.reduced = tuple(self._fresh_axis(draft, size) for size in summed(node))
 
+    def _place_host(self, node: Node) -> None:
+        """A group of its own, whose operands lie in memory as they are."""
+        for operand in node.inputs:
+            if not self._stored(operand):
+                self.copy(operand)
+        self._start("host", node)
+
+    def _place_item(self, node: Node) -> None:
+        """One of several results: stored by the group that computes all of them."""
+        draft = self.group_of[node.inputs[0]]
+        self._join(draft, node, self._fresh_index(draft, node.shape))
+
     # Groups
 
     def _fresh_axis(self, draft: Draft, size: int) -> str:
@@ -305,7 +321,7 @@ class Fuser:
             self._start("map", node)
 
     def _has_room(self, draft: Draft) -> bool:
-        kinds = ("assemble", "scatter", "border")
+        kinds = ("assemble", "scatter", "border", "host")
         return len(draft.at) < MAX_MEMBERS and draft.kind not in kinds
 
     def _join(self, draft: Draft, node: Node, index: Index) -> None:

@@ -11,6 +11,7 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
     border       the border of a `pad`, whose inside is stored by whoever computes it
     assemble     concatenate: parts stored side by side
     scatter      scatter_add_rows
+    host         host_call: one call of a function that Python runs
 
 One walk in topological order places every node; groups that meet in a node are merged where no
 path through a third group makes that a cycle.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import tracejit.ir.primitives  # noqa: F401  (fills PRIMITIVES)
-from tracejit.ir.graph import PRIMITIVES, Builder, Node, Scalar
+from tracejit.ir.graph import PRIMITIVES, Attr, Builder, Node, Scalar
 from tracejit.ir.types import DType, Shape, ShapeError, TupleType
 
 Ints = Iterable[int]
@@ -295,3 +295,9 @@ def pack(nodes: Sequence[Node]) -> Node:
 
 def random_bits(key: Node, shape: Shape) -> Node:
     return key.builder.emit(PRIMITIVES["random_bits"], key, shape=_ints(shape))
+
+
+def host_call(callee: str, *inputs: Node, **attrs: Attr) -> tuple[Node, ...]:
+    """The results of a host function, by its name in the table. Takes one operand at least."""
+    call = inputs[0].builder.emit(PRIMITIVES["host_call"], *inputs, callee=callee, **attrs)
+    return tuple(items(call)) if isinstance(call.type, TupleType) else (call,)

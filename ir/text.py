@@ -11,7 +11,8 @@
     value  = "%" (name | number)
     type   = dtype "[" [size {"," size}] "]" | "(" type {"," type} ")"
     literal = "(" [literal ","] {literal ","} ")" | "true" | "false" | integer | float | dtype
-           | "@" name                              a body
+           | text | "@" name                       "@" is a body
+    text   = a JSON string in which whitespace, parentheses and commas are \\u escapes
 
 Inputs keep their names, made valid and unique; other values are numbered in graph order. Floats are
 Python's repr, which reads back to the same bits. `parse(print_graph(g))` equals g, names and source
@@ -20,6 +21,7 @@ lines (base names of the files) included.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -159,7 +161,7 @@ def print_node(
     parts = [f"{names[node]}: {node.type} = {node.op}"]
     if node.inputs:
         parts.append(", ".join(names[i] for i in node.inputs))
-    parts += [f"{name}={_literal(value, bodies or {})}" for name, value in node.attrs.items()]
+    parts += [f"{name}={literal(value, bodies)}" for name, value in node.attrs.items()]
     return " ".join(parts)
 
 
@@ -167,16 +169,19 @@ def _source(loc: Loc | None) -> str:
     return "no source" if loc is None else loc.short
 
 
-def _literal(value: Attr, bodies: Mapping[Graph, str]) -> str:
+def literal(value: Attr, bodies: Mapping[Graph, str] | None = None) -> str:
+    """An attribute's value as the text form shows it; `read_literal` reads it back."""
     if isinstance(value, Graph):
-        return f"@{bodies.get(value, value.name)}"
+        return f"@{(bodies or {}).get(value, value.name)}"
     if isinstance(value, tuple):
-        inner = ",".join(_literal(v, bodies) for v in value)
+        inner = ",".join(literal(v, bodies) for v in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and math.isnan(value):
         return "-nan" if math.copysign(1, value) < 0 else "nan"
+    if isinstance(value, str):
+        return re.sub(r"[\s(),]", lambda m: f"\\u{ord(m[0]):04x}", json.dumps(value))
     return dtype_name(value) if isinstance(value, np.dtype) else str(value)
 
 
@@ -215,6 +220,11 @@ class _Bodies:
         if name not in self.graphs:
             self.graphs[name] = _Parser(self.texts.pop(name), self).graph()
         return self.graphs[name]
+
+
+def read_literal(text: str) -> Attr:
+    """The attribute that `literal` printed. Raises ParseError."""
+    return _Parser("", _Bodies()).literal(text)
 
 
 class _Parser:
@@ -363,6 +373,8 @@ class _Parser:
             return token == "true"
         if token in DTYPES:
             return DTYPES[token]
+        if token.startswith('"'):
+            return str(json.loads(token))
         if _INTEGER.fullmatch(token):
             return int(token)
         try:

@@ -8,7 +8,8 @@ from tracejit.ir.draft import MAX_MEMBERS, VIRTUAL
 from tracejit.ir.fusion import Fused, Group
 from tracejit.ir.graph import Node
 
-ALONE = ("assemble", "scatter")  # kinds that store in their own way, and so are joined by nothing
+# Kinds that store in their own way, and so are joined by nothing.
+ALONE = ("assemble", "scatter", "host")
 
 
 def fusion_log(fused: Fused) -> str:

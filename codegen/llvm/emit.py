@@ -21,6 +21,7 @@ from tracejit.codegen.llvm.points import Points
 from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
+    Call,
     Fold,
     For,
     Kernel,
@@ -194,6 +195,8 @@ class _Emitter:
                 self.folds.emit(stmt)
             case Store():
                 self._store(stmt)
+            case Call():
+                raise AssertionError(f"{stmt}: the program calls it, no kernel does")
             case _:
                 self.points.define(stmt, lazy)
 

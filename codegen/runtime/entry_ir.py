@@ -275,12 +275,18 @@ run:
 run.held:
   call void @tj_run(ptr %team, ptr %program, ptr %table, i64 %nthreads)
   call void @tj_unlock(ptr %cell)
-  ret ptr %tuple
+  br label %ran
 run.free:
   %state = call ptr @PyEval_SaveThread()
   call void @tj_run(ptr %team, ptr %program, ptr %table, i64 %nthreads)
   call void @tj_unlock(ptr %cell)
   call void @PyEval_RestoreThread(ptr %state)
+  br label %ran
+ran:  ; what a host call raised stands since then
+  %error = call ptr @PyErr_Occurred()
+  %raised = icmp ne ptr %error, null
+  br i1 %raised, label %drop, label %return
+return:
   ret ptr %tuple
 miss:
   call void @tj_unlock(ptr %cell)

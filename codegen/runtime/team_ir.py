@@ -318,6 +318,7 @@ go:
 }}
 
 ; tj_run under a lock that it waits for: 0, or {NESTED} if this thread holds that lock already.
+; Called with the GIL, which it gives up. What a host call of the program raised is set after it.
 define i32 @tj_call(ptr %cell, ptr %team, ptr %program, ptr %table, i64 %wanted) {{
   %held = call i32 @tj_is_mine(ptr %cell)
   %nested = icmp ne i32 %held, 0
@@ -325,9 +326,11 @@ define i32 @tj_call(ptr %cell, ptr %team, ptr %program, ptr %table, i64 %wanted)
 refuse:
   ret i32 {NESTED}
 lock:
+  %state = call ptr @PyEval_SaveThread()
   %got = call i32 @tj_lock(ptr %cell, i64 -1)
   call void @tj_run(ptr %team, ptr %program, ptr %table, i64 %wanted)
   call void @tj_unlock(ptr %cell)
+  call void @PyEval_RestoreThread(ptr %state)
   ret i32 0
 }}
 
@@ -358,6 +361,8 @@ busy:
   ret i32 0
 }}
 declare i64 @llvm.umin.i64(i64, i64)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
 """
 
 EXPORTS = (
@@ -393,5 +398,7 @@ def imports() -> dict[str, int]:
         "PyThread_acquire_lock_timed",
         "PyThread_release_lock",
         "PyThread_get_thread_ident",
+        "PyEval_SaveThread",
+        "PyEval_RestoreThread",
     )
     return {**python, "tj_os_yield": native.address_of(os_yield)}

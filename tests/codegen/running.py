@@ -20,6 +20,7 @@ from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.plan import Launch, Plan, lower_all, plan
 from tracejit.codegen.runtime import toolchain
+from tracejit.codegen.runtime.host import HostCallable, host_call
 from tracejit.codegen.stages import Stages
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph
@@ -51,7 +52,8 @@ class Runner:
     """Plans compiled together for one machine; run(plan, arrays) gives the outputs."""
 
     def __init__(self, plans: Iterable[Plan], machine: Machine = USUAL) -> None:
-        kernels = {_symbol(u.kernel): u.kernel for p in plans for u in p.launches}
+        launches = [u for p in plans for u in p.launches if u.kernel.kind != "host"]
+        kernels = {_symbol(u.kernel): u.kernel for u in launches}
         texts = []
         for symbol, kernel in kernels.items():
             function, declared = emit_kernel(kernel, machine, symbol)
@@ -106,6 +108,10 @@ class Runner:
             if tid != 0:
                 return
             threads = 1
+        if launch.kernel.kind == "host":
+            frame = (ctypes.c_void_p * len(pointers))(*pointers)
+            HostCallable(host_call(launch.kernel))(ctypes.addressof(frame))
+            return
         assert self._linked is not None
         signature = ctypes.CFUNCTYPE(
             None, *[ctypes.c_void_p] * len(pointers), ctypes.c_int64, ctypes.c_int64

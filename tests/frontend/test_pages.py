@@ -95,6 +95,7 @@ FAMILIES = {
     "Choosing elements": "selection",
     "Searching, interpolation, nan-aware": "searching",
     "Products": "contraction",
+    "Linear algebra by LAPACK": "linalg",
 }
 
 

@@ -10,11 +10,14 @@ from numpy.linalg import (
     multi_dot,
     norm,
     outer,
+    solve,
     tensordot,
     trace,
     vecdot,
     vector_norm,
 )
+
+from tracejit import linalg as _traced  # noqa: F401  (fills FUNCTIONS)
 
 __all__ = [
     "cross",
@@ -26,6 +29,7 @@ __all__ = [
     "multi_dot",
     "norm",
     "outer",
+    "solve",
     "tensordot",
     "trace",
     "vecdot",
