@@ -301,8 +301,7 @@ def _chosen(lanes: Lanes, branches: tuple[Graph, ...]) -> Node:
     }
     ones = iter(lanes_of)
     each = [
-        next(ones) if has else n
-        for n, has in zip(lanes.nodes[1:], lanes.batched[1:], strict=True)
+        next(ones) if has else n for n, has in zip(lanes.nodes[1:], lanes.batched[1:], strict=True)
     ]
     outs = [inlined(builder, branch, each) for branch in branches]
     known = batched([n for out in outs for n in out], lanes_of, size)

@@ -7,6 +7,7 @@ from numpy import where
 
 from tracejit import debug, errors, nn, optim, random, tree
 from tracejit import numpy as numpy
+from tracejit.control import cond, fori_loop, map, scan, switch, while_loop
 from tracejit.custom import checkpoint, custom_vjp
 from tracejit.debug import disable_jit
 from tracejit.derivatives import hessian, jacobian, jvp, vjp
@@ -63,11 +64,13 @@ __all__ = [
     "Variable",
     "callbacks",
     "checkpoint",
+    "cond",
     "config",
     "custom_vjp",
     "debug",
     "disable_jit",
     "errors",
+    "fori_loop",
     "grad",
     "hessian",
     "jacobian",
@@ -76,17 +79,21 @@ __all__ = [
     "load_model",
     "losses",
     "make_graph",
+    "map",
     "metrics",
     "nn",
     "numpy",
     "optim",
     "parse",
     "random",
+    "scan",
     "set_num_threads",
     "stop_gradient",
+    "switch",
     "tree",
     "value_and_grad",
     "vjp",
     "vmap",
     "where",
+    "while_loop",
 ]

@@ -17,7 +17,7 @@ import tracejit.ir.primitives  # noqa: F401  (fills the table of primitives)
 from tracejit.concrete import concretization_error
 from tracejit.errors import EscapedTracerError, UnsupportedError
 from tracejit.ir import config
-from tracejit.ir.graph import Array, Builder, Node
+from tracejit.ir.graph import Array, Builder, Nested, Node
 from tracejit.ir.interpreter import EagerBuilder, OnValue
 from tracejit.ir.types import BOOL, DTYPES, F64, I64, DType, DTypeError, TensorType, type_of
 from tracejit.source import here, user_frame, user_loc
@@ -65,6 +65,16 @@ class Trace:
         self.cells: dict[Variable, Cell] = {}
         self._arrays: dict[int, Tracer] = {}
         self._names: set[str] = set()
+        self.builder.nested = self._nested
+
+    @contextmanager
+    def _nested(self) -> Iterator[Nested]:
+        """Where rules build a body: a trace too, for the rules that users write."""
+        from tracejit.body import BodyTrace
+
+        body = BodyTrace(f"body in {self.name}", self)
+        with body.active():
+            yield Nested(body.builder, body.around)
 
     @contextmanager
     def active(self) -> Iterator[Trace]:
@@ -186,9 +196,13 @@ class Trace:
         from tracejit.lowering import broadcast_to, cast
 
         self.builder.loc = user_loc()
-        cell = self.cell(variable)
         node = cast(self.lift(value).node, variable.dtype)
-        cell.now = self.wrap(broadcast_to(node, variable.shape))
+        self.put(variable, self.wrap(broadcast_to(node, variable.shape)))
+
+    def put(self, variable: Variable, value: Tracer) -> None:
+        """`assign`, of a value that has the Variable's type."""
+        cell = self.cell(variable)
+        cell.now = value
         cell.assigned = True
 
 
