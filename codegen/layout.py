@@ -1,4 +1,4 @@
-"""Layouts: operands of matrix products rewritten to lie in the order in which they are read.
+"""Layouts: operands of products and convs rewritten to lie in the order in which they are read.
 
 A product reads its right-hand side in panels of a few vectors' columns. Rows of a wide matrix lie
 so far apart that the lines of a panel evict each other from L1, so the panels are stored one after
@@ -35,8 +35,8 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
             product = _matrix_product(node, lhs, rhs)
             if product is not None:
                 return _rewritten(node, product, machine)
-        if node.op == "conv" and _turned(inputs[1], node.ndim - 1):
-            inputs = (inputs[0], ops.contiguous(inputs[1]))
+        if node.op == "conv":
+            return _convolution(node, *inputs, machine)
         return builder.emit(node.prim, *inputs, **node.attrs)
 
     if not any(node.op in ("dot_general", "conv") for node in graph.nodes()):
@@ -117,6 +117,38 @@ def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
             rhs = ops.transpose(rhs, (*range(product.batch), last, last - 1))
         return product.dot(ops.contiguous(rhs), last - 1)
     return product.dot(rhs, last if product.transposed else last - 1)
+
+
+def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
+    """A conv whose weights lie in panels, or at least contiguous along their columns.
+
+    The columns of panel g are the channels of feature group g of weights [*K, groups, C, panel];
+    all groups see the same x.
+    """
+    columns, groups = w.shape[-1], w.shape[-3]
+    panel = _panel(columns, machine.lanes([node.dtype]), machine)
+    stride = w.dtype.itemsize * columns
+    rows = node.type.size // max(columns, 1)
+    if not panel or groups > 1 or rows < MIN_ROWS or stride < MIN_STRIDE_BYTES:
+        return _conv(node, x, _along_columns(w))
+    count, axis = columns // panel, w.ndim - 3
+    split = ops.reshape(w, (*w.shape[:axis], w.shape[-2], count, panel))
+    first = ops.transpose(split, (axis + 1, *range(axis), axis, axis + 2))
+    packed = ops.transpose(ops.contiguous(first), (*range(1, axis + 1), 0, axis + 1, axis + 2))
+    shared = ops.broadcast(x, (*x.shape[:-2], count, x.shape[-1]), range(x.ndim))
+    return ops.reshape(_conv(node, shared, packed), node.shape)
+
+
+def _conv(node: Node, x: Node, w: Node) -> Node:
+    return ops.conv(x, w, node.ints("strides"), node.ints("dilation"))
+
+
+def _along_columns(w: Node) -> Node:
+    """The weights, copied if they do not lie along their last axis; parts of a whole share it."""
+    if w.op == "slice" and _turned(w.inputs[0], w.ndim - 1):
+        whole = ops.contiguous(w.inputs[0])
+        return ops.slice(whole, w.ints("start"), w.ints("stop"), w.ints("step"))
+    return ops.contiguous(w) if _turned(w, w.ndim - 1) else w
 
 
 def _turned(node: Node, axis: int) -> bool:
