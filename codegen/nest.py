@@ -5,6 +5,8 @@
     stmt   = For(loop, body)                         body for each value of the loop's axis
            | Fold(loops, body, accs)                 body, then acc = op(acc, args), over loops;
                                                      afterwards each acc is an ordinary value
+           | Each(axis, body)                 in a tile of `axis`: body for each of its iterations
+                                              that no earlier tile has done, one at a time
            | Load(name, dtype, buffer, index)        name = buffer[index]
            | Store(buffer, index, value)             buffer[index] = value
            | IndexValue(name, dtype, index)          name = index, as an integer
@@ -180,6 +182,17 @@ class For:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """What schedules put behind a fold whose tiles are many: the rest, once for each iteration.
+
+    It keeps code short, and lets a tile that was moved back leave alone what its neighbour did.
+    """
+
+    axis: str
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A whole buffer as an array."""
 
@@ -206,7 +219,7 @@ class Call:
         return f"{results} = call {self.callee} {', '.join(map(str, self.operands))}{attrs}"
 
 
-Stmt = For | Fold | Load | Store | IndexValue | Let | Call
+Stmt = For | Fold | Each | Load | Store | IndexValue | Let | Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +248,16 @@ def _block_text(
     body: Sequence[Stmt], indent: str, lines: list[str], shown: list[str | None] | None
 ) -> None:
     for stmt in body:
-        loc = None if isinstance(stmt, For) else stmt.loc
+        loc = None if isinstance(stmt, For | Each) else stmt.loc
         if shown is not None and loc is not None and loc != shown[0]:
             lines.append(f"{indent}# {loc}")
             shown[0] = loc
         match stmt:
             case For(loop, inner):
                 lines.append(f"{indent}for {loop}:")
+                _block_text(inner, indent + "  ", lines, shown)
+            case Each(axis, inner):
+                lines.append(f"{indent}each {axis}:")
                 _block_text(inner, indent + "  ", lines, shown)
             case Fold(loops, inner, accs):
                 over = ", ".join(map(str, loops))
@@ -255,7 +271,7 @@ def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
     """Every statement, outer ones first, in program order."""
     for stmt in body:
         yield stmt
-        if isinstance(stmt, For | Fold):
+        if isinstance(stmt, For | Fold | Each):
             yield from walk(stmt.body)
 
 

@@ -19,6 +19,7 @@ from tracejit.codegen.nest import (
     Acc,
     Arg,
     Buffer,
+    Each,
     Fold,
     For,
     IndexValue,
@@ -148,6 +149,7 @@ class _Printer:
             self.statement(stmt)
 
     def statement(self, stmt: Stmt) -> None:
+        assert not isinstance(stmt, Each), "only schedules make it"
         loc = None if isinstance(stmt, For) else stmt.loc
         if loc is not None and loc != self.loc:
             self.line(f"# {loc}")

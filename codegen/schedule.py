@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tracejit.codegen.coalesce import coalesce
+from tracejit.codegen.epilogue import with_epilogue
 from tracejit.codegen.hoist import hoist
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
@@ -25,7 +26,7 @@ from tracejit.codegen.nest import (
     walk,
 )
 from tracejit.codegen.schedule_contraction import tile_contraction
-from tracejit.codegen.tiles import chain_folds, cut, overlapped
+from tracejit.codegen.tiles import chain_folds, cut
 from tracejit.ir.types import DType
 
 # Values of a loop body that are in flight together must fit the registers: a body of up to this
@@ -69,7 +70,8 @@ def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
         if not stmt.loop.parallel:
             return replace(stmt, body=tuple(map(tiled, stmt.body)))
         body = tuple(parallel_loops((stmt,))[1])
-        for loop in reversed(loops):
+        around, body = with_epilogue(loops, body, True)
+        for loop in reversed(around):
             body = (For(loop, body),)
         return body[0]
 
@@ -80,8 +82,7 @@ def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
     loops, body = parallel_loops((nest,))
     if kernel.kind == "contraction":
         loops, body = tile_contraction(loops, body, machine, in_place)
-        if not in_place:
-            loops = [overlapped(loop) for loop in loops]
+        loops, body = with_epilogue(loops, body, in_place)
     else:
         loops, body = _inside(loops, body, kernel, machine)
     for loop in reversed(loops):

@@ -77,6 +77,23 @@ class Access:
         """Inside the present scope, `axis` is a constant."""
         self._axis[axis] = (value, 0)
 
+    @contextmanager
+    def advanced(self, axis: str, by: str) -> Iterator[None]:
+        """A scope in which the axis stands `by` iterations further on."""
+        before = self._axis[axis]
+        name = self.b.fresh("a")
+        self.b.lines.append(f"  {name} = add i64 {before[0]}, {by}")
+        with self.scope():
+            self.bind(axis, name)
+            yield
+        self._axis[axis] = before
+
+    def stack(self, like: Vec, count: int) -> str:
+        """The address of memory for `count` values of one type, for as long as the kernel runs."""
+        name = self.b.fresh("stack")
+        self._all[0].start.append(f"  {name} = alloca [{count} x {like.type}]")
+        return name
+
     def _address(self, buffer: str, index: Affine) -> tuple[str, int]:
         """The address that the axes give, and the constant number of elements beyond it."""
         const = index.const

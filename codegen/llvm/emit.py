@@ -18,10 +18,12 @@ from tracejit.codegen.llvm.builder import Builder
 from tracejit.codegen.llvm.control import Control
 from tracejit.codegen.llvm.folds import Folds
 from tracejit.codegen.llvm.points import Points
+from tracejit.codegen.llvm.rows import Rows
 from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
     Call,
+    Each,
     Fold,
     For,
     Kernel,
@@ -51,6 +53,7 @@ class _Emitter:
         self.points = Points(self.b, self.access)
         self.control = Control(self.b, self.access)
         self.folds = Folds(self.points, self.control, self._tile, self._block)
+        self.rows = Rows(self.points, self.control)
 
     def function(self, symbol: str) -> str:
         pointers = [f"ptr %{b.name}" for b in self.kernel.buffers if b.role != "scratch"]
@@ -153,7 +156,7 @@ class _Emitter:
             if start:
                 base = self.control.i64(f"add i64 {base}, {start}")
             if start + run.count * run.width > loop.extent:
-                base = self.control.at_most(base, loop.extent - run.width)
+                base = self.rows.moved_back(loop, base, run.width)
         with self.access.scope():
             if base is None:
                 self.access.fix(loop.axis, start)
@@ -163,6 +166,7 @@ class _Emitter:
             self.points.jam(loop, run)
             yield
             self.points.unjam(loop)
+            self.rows.leave(loop)
             for name in set(self.points.held) - known:
                 del self.points.held[name]
 
@@ -179,6 +183,10 @@ class _Emitter:
 
         A tile of a wide matrix lies on a line of its own in each row: no hardware foresees that.
         """
+        if len(epilogue) == 1 and isinstance(epilogue[0], Each):
+            axis, body = epilogue[0].axis, epilogue[0].body
+            self.rows.each(axis, (), lambda: self._prefetch(body))
+            return
         stored = {s.buffer for s in epilogue if isinstance(s, Store)}
         for load in epilogue:
             if isinstance(load, Load) and not load.index.dynamic:
@@ -193,6 +201,8 @@ class _Emitter:
                 self._serial(stmt)
             case Fold():
                 self.folds.emit(stmt)
+            case Each(axis, body):
+                self.rows.each(axis, body, lambda: self._block(body))
             case Store():
                 self._store(stmt)
             case Call():

@@ -16,6 +16,7 @@ from tracejit.codegen.nest import (
     Acc,
     Arg,
     Const,
+    Each,
     Fold,
     For,
     IndexValue,
@@ -79,6 +80,8 @@ class _Machine:
                     self._block(stmt.body, axes | at, names)
             elif isinstance(stmt, Fold):
                 self._fold(stmt, axes, names)
+            elif isinstance(stmt, Each):
+                self._block(stmt.body, axes, names)
             elif isinstance(stmt, Store):
                 where = self._element(stmt.buffer, stmt.index, axes, names)
                 assert self.roles[stmt.buffer] != "in", f"{stmt} stores to an input"

@@ -87,6 +87,33 @@ def test_special_values_in_every_lane(dtype: DType) -> None:
         assert not fault_in(graph, arrays, runner.run(plan, arrays, 1, seed))
 
 
+@pytest.mark.parametrize("machine", NATIVE)
+@pytest.mark.parametrize("contract", ["10", "11", "00"])
+def test_tiles_that_overlap_update_each_row_in_place_once(contract: str, machine: str) -> None:
+    """By a short and by a long epilogue; 13, 29: the last tile of rows is moved back."""
+    i, j = map(int, contract)
+    plans, graphs = [], []
+    for rows, columns, depth in ((13, 37, 70), (29, 8, 64), (7, 70, 3), (2, 3, 66)):
+        for long in (False, True):
+            d = Draft()
+            x = d(F32, *((rows, depth) if i else (depth, rows)))
+            y = d(F32, *((columns, depth) if j else (depth, columns)))
+            state = d(F32, rows, columns)
+            new = state + dot(x, y, contract)
+            for n in range(12 * long):
+                new = ops.maximum(new * new, new + ops.full_like(new, 0.5 * n))
+            donated = Graph("f", tuple(d.inputs), (new, ops.neg(new)), (2, None))
+            graphs.append(donated)
+            plans.append(planned(donated, MACHINES[machine]))
+    runner = Runner(plans, MACHINES[machine])
+    loops = [str(launch.kernel) for plan in plans for launch in plan.launches]
+    assert any("    each i0:" in text for text in loops)
+    for n, (graph, plan) in enumerate(zip(graphs, plans, strict=True)):
+        arrays = [np.asarray(a / 8, F32) for a in _arrays(graph, n)]
+        for threads in THREADS:
+            assert not fault_in(graph, arrays, runner.run(plan, arrays, threads, n)), plan
+
+
 def test_threads_share_out_every_tile_once() -> None:
     """More threads than tiles, and any number between."""
     d = Draft()
