@@ -1,4 +1,4 @@
-"""Products and convolutions against sums in f64, on machines whose caches are as small as the cases.
+"""Products and convolutions against sums in f64, on machines whose caches are as small as they are.
 
 What a schedule does for the sake of a cache, it does here for a few KiB: panels, blocks of a sum.
 Results are the same for any number of threads.
