@@ -1,4 +1,4 @@
-"""matmul, dot, tensordot, einsum: all of them `dot_general`."""
+"""matmul, dot, tensordot: all of them `dot_general`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 
 from tracejit.functions import axis_of, lift, traces
 from tracejit.ir import ops
-from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, I32, ShapeError
-from tracejit.lowering import broadcast_to, cast, emit
+from tracejit.lowering import broadcast_to, cast
 from tracejit.movement import moveaxis, promoted
 from tracejit.source import here
 from tracejit.tracer import Tracer
@@ -84,7 +83,8 @@ def vdot(a: Any, b: Any) -> Any:
 
 @traces(np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
-    return np.sum(lift(x1) * lift(x2), axis=axis)
+    product = lift(lift(x1) * lift(x2))
+    return np.sum(product, axis=axis, dtype=product.dtype)
 
 
 @traces(np.tensordot, np.linalg.tensordot)
@@ -99,93 +99,19 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return contract(x, y, pairs, ((), ()))
 
 
-@traces(np.einsum)
-def einsum(subscripts: Any, *operands: Any) -> Any:
-    """Operands are contracted from left to right.
-
-    subscripts: NumPy's notation, "..." included; the form with lists of axes is not taken.
-    """
-    if not isinstance(subscripts, str):
-        raise ShapeError(f"einsum: give the subscripts as a string{here()}")
-    values = promoted(operands)
-    terms, result = _parse(subscripts.replace(" ", ""), values)
-    for position, (term, value) in enumerate(zip(terms, values, strict=True)):
-        terms[position], values[position] = _diagonal(term, value)
-    term, value = terms[0], values[0]
-    for position in range(1, len(values)):
-        later = set(result).union(*terms[position + 1 :])
-        term, value = _pair(term, value, terms[position], values[position], later)
-    term, value = _summed(term, value, set(result))
-    return np.transpose(value, [term.index(label) for label in result])
+def matvec(x1: Any, x2: Any) -> Any:
+    """Matrices times vectors: [..., m, n] and [..., n] give [..., m]."""
+    return np.squeeze(matmul(x1, np.expand_dims(lift(x2), -1)), -1)
 
 
-def _parse(subscripts: str, values: list[Tracer]) -> tuple[list[str], str]:
-    """The labels of each operand and of the result; an ellipsis becomes capital letters unused."""
-    left, arrow, result = subscripts.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(values):
-        raise ShapeError(
-            f"einsum: {subscripts!r} names {len(terms)} operands, given {len(values)}{here()}"
-        )
-    spare = [chr(c) for c in range(0x100, 0x140)]
-    most = 0
-    for position, (term, value) in enumerate(zip(terms, values, strict=True)):
-        count = value.ndim - len(term.replace("...", ""))
-        if count < 0 or (count and "..." not in term):
-            raise ShapeError(f"einsum: {term!r} does not fit {value.node.type}{here()}")
-        most = max(most, count)
-        terms[position] = term.replace("...", "".join(spare[32 - count : 32]))
-    dots = "".join(spare[32 - most : 32])
-    if not arrow:
-        labels = "".join(terms)
-        result = dots + "".join(
-            sorted(c for c in set(labels) if labels.count(c) == 1 and c not in dots)
-        )
-    result = result.replace("...", dots)
-    sizes: dict[str, int] = {}
-    for term, value in zip(terms, values, strict=True):
-        for label, size in zip(term, value.shape, strict=True):
-            if size not in (1, sizes.setdefault(label, size)):
-                if sizes[label] != 1:
-                    raise ShapeError(
-                        f"einsum: {subscripts!r}: sizes {sizes[label]} and {size} of"
-                        f" {label!r} differ{here()}"
-                    )
-                sizes[label] = size
-    for position, (term, value) in enumerate(zip(terms, values, strict=True)):
-        shape = tuple(sizes[label] for label in term)
-        values[position] = value.trace.wrap(broadcast_to(value.node, shape))
-    return terms, result
+def vecmat(x1: Any, x2: Any) -> Any:
+    """Vectors times matrices: [..., m] and [..., m, n] give [..., n]."""
+    return np.squeeze(matmul(np.expand_dims(lift(x1), -2), x2), -2)
 
 
-def _diagonal(term: str, value: Tracer) -> tuple[str, Tracer]:
-    """Labels that one operand repeats: the diagonal of their axes."""
-    for label in set(term):
-        while term.count(label) > 1:
-            i = term.index(label)
-            j = term.index(label, i + 1)
-            value = lift(np.diagonal(value, axis1=i, axis2=j))
-            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + label
-    return term, value
-
-
-def _summed(term: str, value: Tracer, needed: set[str]) -> tuple[str, Tracer]:
-    """Sums out what nobody needs any more."""
-    gone = [d for d, label in enumerate(term) if label not in needed]
-    if gone:
-        node: Node = value.node
-        op = "reduce_max" if value.dtype == BOOL else "reduce_sum"
-        value = value.trace.wrap(emit(op, node, axes=tuple(gone)))
-    return "".join(label for label in term if label in needed), value
-
-
-def _pair(first: str, a: Tracer, second: str, b: Tracer, later: set[str]) -> tuple[str, Tracer]:
-    first, a = _summed(first, a, later.union(second))
-    second, b = _summed(second, b, later.union(first))
-    shared = [label for label in first if label in second]
-    batch = [label for label in shared if label in later]
-    inner = [label for label in shared if label not in later]
-    rest = [c for c in first if c not in shared] + [c for c in second if c not in shared]
-    pairs = [first.index(c) for c in inner], [second.index(c) for c in inner]
-    batches = [first.index(c) for c in batch], [second.index(c) for c in batch]
-    return "".join(batch + rest), contract(a, b, pairs, batches)
+MATRIX_UFUNCS: dict[np.ufunc, Any] = {
+    np.matmul: matmul,
+    np.vecdot: vecdot,
+    # Of NumPy 2.2 and later.
+    **{getattr(np, f.__name__): f for f in (matvec, vecmat) if hasattr(np, f.__name__)},
+}

@@ -1,13 +1,14 @@
 """NumPy's functions on traced values: the table that `__array_function__` looks into.
 
-A row is made with `@traces(np.name)`, next to the function that gives its traced form. Rows stand
-in reductions.py, movement.py, contraction.py and selection.py.
+A row is made with `@traces(np.name)`, next to the function that gives its traced form.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,16 +21,42 @@ from tracejit.tracer import Tracer
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """How NumPy's arguments reach a traced form.
+
+    known: the keywords that the form takes. order: NumPy's own order of names. same: as many
+    leading parameters stand at the same place in the form; what comes after goes by name.
+    """
+
+    known: frozenset[str]
+    order: tuple[str, ...]
+    same: int
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 # Functions whose result has a shape that depends on values, and what to write in traced code.
 SHAPELESS: dict[Callable[..., Any], str] = {}
-_keywords: dict[Callable[..., Any], frozenset[str]] = {}
+# Functions that write into an array, and what gives a new one instead.
+WRITERS: dict[Callable[..., Any], str] = {
+    np.put: "x = np.reshape(np.ravel(x).at[indices].set(values), x.shape)",
+    np.put_along_axis: "x = x.at[index].set(values), with an index for every axis",
+    np.place: "x = np.where(mask, values, x)",
+    np.putmask: "x = np.where(mask, values, x)",
+    np.copyto: "x = np.where(mask, source, x)",
+    np.fill_diagonal: "x = x.at[np.diag_indices_from(x)].set(value)",
+}
+_parameters: dict[Callable[..., Any], _Parameters] = {}
 
-# Keywords whose usual value asks for nothing.
-_DEFAULTS: dict[str, Any] = {
-    "out": None, "where": True, "order": "C", "casting": "same_kind", "subok": False,
-    "like": None, "dtype": None, "device": None, "copy": True, "mode": "raise",
-    "optimize": False, "kind": None,
+# Keywords whose usual values ask for nothing.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "out": (None,), "where": (True,), "order": (None, "C", "K", "A"), "casting": ("same_kind",),
+    "subok": (False, True), "like": (None,), "dtype": (None,), "device": (None, "cpu"),
+    "copy": (True, None, False), "mode": ("raise",), "kind": (None,),
+    "assume_unique": (False, True),
+    "optimize": (False, True, "greedy", "optimal"), "correction": (np._NoValue,),
+    "mean": (np._NoValue,), "initial": (np._NoValue,), "keepdims": (np._NoValue,),
 }  # fmt: skip
 
 
@@ -66,7 +93,8 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
 
     Raises UnsupportedError where the function or a keyword has no traced form.
     """
-    from tracejit.ufuncs import UFUNCS, apply, unsupported, untraced
+    from tracejit.elementwise import UFUNCS
+    from tracejit.ufuncs import apply, unsupported, untraced
 
     trace = current_trace()
     if trace is None:
@@ -81,28 +109,57 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
             f"{name_of(function)}: the shape of the result depends on values{here()}, and in traced"
             f" code shapes are known; {SHAPELESS[function]}"
         )
+    if function in WRITERS:
+        raise UnsupportedError(
+            f"{name_of(function)}: a traced array cannot be changed in place{here()}; write"
+            f" {WRITERS[function]}"
+        )
     if form is None:
         raise unsupported(name_of(function))
-    return form(*args, **_accepted(function, form, keywords))
+    args, keywords = _accepted(function, form, args, keywords)
+    return form(*args, **keywords)
 
 
 def _accepted(
-    function: Callable[..., Any], form: Callable[..., Any], keywords: dict[str, Any]
-) -> dict[str, Any]:
-    """The keywords that the traced form takes; the others must hold their usual value."""
-    if not keywords:
-        return keywords
-    known = _keywords.get(form)
+    function: Callable[..., Any], form: Callable[..., Any], args: Any, keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments that the traced form takes; the others must hold their usual value."""
+    known = _parameters.get(function)
     if known is None:
-        known = _keywords[form] = frozenset(inspect.signature(form).parameters)
-    for key in keywords.keys() - known:
+        known = _parameters[function] = _compared(function, form)
+    if len(args) > known.same:
+        named = dict(zip(known.order[known.same :], args[known.same :], strict=False))
+        args, keywords = args[: known.same], {**named, **keywords}
+    if not keywords:
+        return args, keywords
+    for key in keywords.keys() - known.known:
         value = keywords[key]
-        if key not in _DEFAULTS or (value is not _DEFAULTS[key] and value != _DEFAULTS[key]):
+        if key not in _DEFAULTS or not _usual(value, _DEFAULTS[key]):
             raise UnsupportedError(
                 f"{name_of(function)}: keyword {key}={value!r} has no traced form{here()};"
                 " leave it out, or compute this outside the traced function"
             )
-    return {k: v for k, v in keywords.items() if k in known}
+    given = {k: v for k, v in keywords.items() if k in known.known and v is not np._NoValue}
+    return args, given
+
+
+def _usual(value: Any, usual: tuple[Any, ...]) -> bool:
+    return any(value is u or (type(value) is type(u) and value == u) for u in usual)
+
+
+def _compared(function: Callable[..., Any], form: Callable[..., Any]) -> _Parameters:
+    mine = inspect.signature(form).parameters
+    known = frozenset(mine)
+    if any(p.kind is p.VAR_POSITIONAL for p in mine.values()):
+        return _Parameters(known, (), sys.maxsize)
+    try:
+        order = tuple(inspect.signature(function).parameters)
+    except ValueError:  # a function in C without a signature: its forms keep NumPy's order
+        return _Parameters(known, (), sys.maxsize)
+    # The first array may have any name: it is never given by one.
+    pairs = zip(order[1:], tuple(mine)[1:], strict=False)
+    same = 1 + next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(order), len(mine)) - 1)
+    return _Parameters(known, order, same)
 
 
 def checked_dtype(dtype: Any) -> Any:

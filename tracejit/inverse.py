@@ -157,7 +157,8 @@ def arcsinh(x: Node) -> Node:
 @differentiable(_arccosh_slope)
 def arccosh(x: Node) -> Node:
     t = x - 1.0
-    near = emit("log1p", t + emit("sqrt", t * (t + 2.0)))
+    # Two roots, so that below 1 it is nan however far below.
+    near = emit("log1p", t + emit("sqrt", t) * emit("sqrt", t + 2.0))
     return _select(_large(x), emit("log", x) + LN2, near)
 
 

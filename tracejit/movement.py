@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -118,12 +118,25 @@ def broadcast_arrays(*args: Any) -> Any:
     return tuple(broadcast(t, shape) for t in tracers)
 
 
+def each(form: Callable[[Any], Any]) -> Callable[..., Any]:
+    """One array gives one, several a tuple."""
+
+    def of_all(*arys: Any) -> Any:
+        results = tuple(form(a) for a in arys)
+        return results[0] if len(results) == 1 else results
+
+    of_all.__name__, of_all.__module__ = form.__name__, form.__module__
+    return of_all
+
+
 @traces(np.atleast_1d)
+@each
 def atleast_1d(a: Any) -> Any:
     return a if np.ndim(a) else reshape(a, (1,))
 
 
 @traces(np.atleast_2d)
+@each
 def atleast_2d(a: Any) -> Any:
     return a if np.ndim(a) > 1 else reshape(a, (1, -1))
 
@@ -145,24 +158,24 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
 
 
 @traces(np.stack)
-def stack(arrays: Any, axis: int = 0) -> Any:
+def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
     parts = promoted(list(arrays))
     shapes = {p.shape for p in parts}
     if len(shapes) > 1:
         types = " and ".join(str(p.node.type) for p in parts[:4])
         raise ShapeError(f"stack: {types}: all shapes must be the same{here()}")
-    return concatenate([expand_dims(p, axis) for p in parts], axis)
+    return concatenate([expand_dims(p, axis) for p in parts], axis, dtype)
 
 
 @traces(np.vstack)
-def vstack(tup: Any) -> Any:
-    return concatenate([atleast_2d(a) for a in tup], 0)
+def vstack(tup: Any, dtype: Any = None) -> Any:
+    return concatenate([atleast_2d(a) for a in tup], 0, dtype)
 
 
 @traces(np.hstack)
-def hstack(tup: Any) -> Any:
+def hstack(tup: Any, dtype: Any = None) -> Any:
     parts = [atleast_1d(a) for a in tup]
-    return concatenate(parts, 0 if np.ndim(parts[0]) == 1 else 1)
+    return concatenate(parts, 0 if np.ndim(parts[0]) == 1 else 1, dtype)
 
 
 @traces(np.column_stack)
@@ -197,20 +210,6 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 def flip(m: Any, axis: Any = None) -> Any:
     x = lift(m)
     return x.trace.wrap(ops.reverse(x.node, axes_of(x, axis)))
-
-
-@traces(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """mode="constant" with one value; the others have no traced form."""
-    x = lift(array)
-    value = np.asarray(constant_values)
-    if mode != "constant" or value.size != 1:
-        raise UnsupportedError(
-            f"np.pad: mode={mode!r}, constant_values={constant_values!r} has no traced form"
-            f"{here()}; use mode='constant' with one number, or np.concatenate"
-        )
-    low, high = np.broadcast_to(np.asarray(pad_width, np.int64), (x.ndim, 2)).T
-    return x.trace.wrap(ops.pad(x.node, value.item(), low, high))
 
 
 @traces(np.tile)
@@ -296,24 +295,3 @@ def ndim(a: Any) -> Any:
 @traces(np.size)
 def size(a: Any, axis: int | None = None) -> Any:
     return prod(shape(a)) if axis is None else shape(a)[axis]
-
-
-@traces(np.result_type)
-def result_type(*arrays_and_dtypes: Any) -> Any:
-    kinds = []
-    for value in arrays_and_dtypes:
-        if type(value) in (int, float, bool) or hasattr(value, "__array_function__"):
-            kinds.append(live().lift(value).kind)
-        else:
-            kinds.append(np.result_type(value))
-    return common_dtype(tuple(kinds))
-
-
-@traces(np.iscomplexobj)
-def iscomplexobj(x: Any) -> bool:
-    return False
-
-
-@traces(np.isrealobj)
-def isrealobj(x: Any) -> bool:
-    return True

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracejit.errors import UnsupportedError
 from tracejit.functions import axis_of, lift, traces
-from tracejit.movement import concatenate, flip, moveaxis, reshape, transpose
+from tracejit.movement import concatenate, each, flip, moveaxis, reshape, transpose
 from tracejit.source import here
 
 
@@ -65,6 +65,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 
 
 @traces(np.atleast_3d)
+@each
 def atleast_3d(a: Any) -> Any:
     shape = np.shape(a)
     new = {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape)

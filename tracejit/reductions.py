@@ -22,8 +22,16 @@ def _reduced(op: str, x: Tracer, node: Node, axis: Axis, keepdims: bool) -> Trac
     return x.trace.wrap(reduce(op, node, axes_of(x, axis), keepdims))
 
 
-def _masked(x: Any, where: Any, neutral: Any) -> Any:
+def masked(x: Any, where: Any, neutral: Any) -> Any:
+    """x, and neutral where the mask is False."""
     return x if where is True else np.where(where, x, neutral)
+
+
+def counted(x: Tracer, axis: Axis, where: Any = True, keepdims: bool = False) -> Any:
+    """How many elements a reduction folds: a number, or an array where the mask decides."""
+    if where is True:
+        return int(np.prod([x.shape[d] for d in axes_of(x, axis)], dtype=np.int64))
+    return sum(np.broadcast_to(lift(where), x.shape), axis, keepdims=keepdims)
 
 
 @traces(np.sum)
@@ -32,21 +40,21 @@ def sum(
     where: Any = True,
 ) -> Any:  # fmt: skip
     """Integers add up in 64 bits, as in NumPy."""
-    x = lift(_masked(a, where, 0))
+    x = lift(masked(a, where, 0))
     total = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
     out = _reduced("reduce_sum", x, cast(x.node, total), axis, keepdims)
     return out if type(initial) in (int, float) and initial == 0 else out + initial
 
 
 @traces(np.prod)
-def prod(a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    x = lift(a)
+def prod(
+    a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, initial: Any = 1,
+    where: Any = True,
+) -> Any:  # fmt: skip
+    x = lift(masked(a, where, 1))
     total = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    return _reduced("reduce_prod", x, cast(x.node, total), axis, keepdims)
-
-
-def _count(x: Tracer, axis: Axis) -> int:
-    return int(np.prod([x.shape[d] for d in axes_of(x, axis)], dtype=np.int64))
+    out = _reduced("reduce_prod", x, cast(x.node, total), axis, keepdims)
+    return out if type(initial) in (int, float) and initial == 1 else out * initial
 
 
 @traces(np.mean)
@@ -55,58 +63,74 @@ def mean(
 ) -> Any:
     """Halves are summed in f32."""
     x = lift(a)
-    if where is not True:
-        kept = np.broadcast_to(where, x.shape)
-        return sum(x, axis, keepdims=keepdims, where=where) / sum(kept, axis, keepdims=keepdims)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    total = _reduced("reduce_sum", x, cast(x.node, wide_dtype(result)), axis, keepdims)
-    node = total.node / ops.full_like(total.node, _count(x, axis))
-    return x.trace.wrap(cast(node, result))
+    wide = x.trace.wrap(cast(x.node, wide_dtype(result)))
+    total = sum(wide, axis, keepdims=keepdims, where=where)
+    count = counted(x, axis, where, keepdims)
+    divisor = ops.full_like(total.node, count) if where is True else cast(count.node, total.dtype)
+    return x.trace.wrap(cast(total.node / divisor, result))
 
 
 @traces(np.average)
-def average(a: Any, axis: Axis = None, weights: Any = None, keepdims: bool = False) -> Any:
-    """weights: of the shape of a, or a vector along one axis."""
+def average(
+    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
+    """weights: of the shape of a, or of its sizes along axis."""
     x = lift(a)
     if weights is None:
-        return mean(x, axis, keepdims=keepdims)
+        found = mean(x, axis, keepdims=keepdims)
+        total: Any = np.full_like(found, counted(x, axis))
+        return (found, total) if returned else found
     w = lift(weights)
-    if w.ndim == 1 and x.ndim > 1:
-        d = axes_of(x, axis)[0]
-        w = lift(np.reshape(w, (-1, *(1,) * (x.ndim - d - 1))))
+    if w.shape != x.shape:
+        along = axes_of(x, axis)
+        w = lift(np.transpose(w, np.argsort(np.argsort(_as_given(x, axis)))))
+        w = lift(np.reshape(w, [n if d in along else 1 for d, n in enumerate(x.shape)]))
     w = lift(np.broadcast_to(w, x.shape))
-    return sum(x * w, axis, keepdims=keepdims) / sum(w, axis, keepdims=keepdims)
+    total = sum(w, axis, keepdims=keepdims)
+    found = sum(x * w, axis, keepdims=keepdims) / total
+    return (found, total) if returned else found
+
+
+def _as_given(x: Tracer, axis: Axis) -> list[int]:
+    """The axes in the order of the argument."""
+    given = axis if isinstance(axis, list | tuple) else (axis,)
+    return [axis_of(x.ndim, d) for d in given]
 
 
 @traces(np.var)
 def var(
     a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,
-    correction: Any = None,
+    where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
-    """The mean square distance from the mean, over count - ddof."""
+    """The mean square distance from the mean, over count - ddof. mean: with its axes kept."""
     x = lift(a)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
     wide = x.trace.wrap(cast(x.node, wide_dtype(result)))
-    centred = wide - mean(wide, axis, keepdims=True)
-    total = sum(centred * centred, axis, keepdims=keepdims)
-    left = _count(x, axis) - (ddof if correction is None else correction)
-    return (total / left if left > 0 else total * float("nan")).astype(result)
+    middle = np.mean(wide, axis, keepdims=True, where=where) if mean is None else mean
+    total = sum((wide - middle) ** 2, axis, keepdims=keepdims, where=where)
+    left = counted(x, axis, where, keepdims) - (ddof if correction is None else correction)
+    if where is True:
+        return (total / left if left > 0 else total * float("nan")).astype(result)
+    some = left > 0
+    return np.where(some, total / np.where(some, left, 1), np.nan).astype(result)
 
 
 @traces(np.std)
 def std(
     a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,
-    correction: Any = None,
+    where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
-    return np.sqrt(var(a, axis, dtype, ddof, keepdims, correction))
+    return np.sqrt(var(a, axis, dtype, ddof, keepdims, where, mean, correction))
 
 
 def _extreme(op: str, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any) -> Any:
     combine = np.maximum if op == "reduce_max" else np.minimum
-    if where is not True:
-        a = np.where(where, a, initial)
+    if where is not True and initial is None:
+        raise ValueError(f"{op[-3:]}: where= needs initial=, the value of an empty row{here()}")
+    a = masked(a, where, initial)
     x = lift(a)
-    if initial is None or _count(x, axis):
+    if initial is None or counted(x, axis):
         out = _reduced(op, x, x.node, axis, keepdims)
         return out if initial is None else combine(out, initial)
     shape = np.empty(x.shape, bool).any(axis=axis, keepdims=keepdims).shape
@@ -134,7 +158,7 @@ def ptp(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def _truths(op: str, a: Any, axis: Axis, keepdims: bool) -> Any:
     x = lift(a)
-    if _count(x, axis):
+    if counted(x, axis):
         return _reduced(op, x, cast(x.node, BOOL), axis, keepdims)
     # An empty `any` is False and an empty `all` True: their complements counted are zero.
     found = sum(np.logical_not(x) if op == "reduce_min" else x, axis, keepdims=keepdims)
@@ -142,13 +166,13 @@ def _truths(op: str, a: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 @traces(np.any)
-def any(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    return _truths("reduce_max", a, axis, keepdims)
+def any(a: Any, axis: Axis = None, keepdims: bool = False, where: Any = True) -> Any:
+    return _truths("reduce_max", masked(a, where, False), axis, keepdims)
 
 
 @traces(np.all)
-def all(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    return _truths("reduce_min", a, axis, keepdims)
+def all(a: Any, axis: Axis = None, keepdims: bool = False, where: Any = True) -> Any:
+    return _truths("reduce_min", masked(a, where, True), axis, keepdims)
 
 
 @traces(np.count_nonzero)

@@ -1,4 +1,4 @@
-"""Finding: sorted search, interpolation, nan-aware reductions; and what has no static shape."""
+"""Finding: sorted search, interpolation, membership; and what has no static shape."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 
 from tracejit.cumulative import running
-from tracejit.functions import SHAPELESS, checked_dtype, lift, traces
+from tracejit.errors import UnsupportedError
+from tracejit.functions import SHAPELESS, lift, traces
 from tracejit.ir import ops
-from tracejit.ir.types import BOOL, I64, is_float
+from tracejit.ir.types import BOOL, I64
 from tracejit.lowering import cast, emit
 from tracejit.movement import promoted
+from tracejit.source import here
 
 
 @traces(np.searchsorted)
-def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """Binary search, log2(size) steps for all of v at once."""
-    table, value = promoted([a, v])
+    table, value = promoted([a if sorter is None else np.take(a, lift(sorter)), v])
     size = table.shape[0]
     low = ops.full_like(cast(value.node, I64), 0)
     if size == 0:
@@ -42,7 +44,15 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 
 @traces(np.interp)
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    """Linear between the points (xp, fp), which rise; left and right of them constant."""
+    if period is not None:
+        raise UnsupportedError(
+            f"np.interp: period= sorts the points, which has no traced form{here()}; append the"
+            " first point at xp[0] + period and give x % period"
+        )
     at, known, values = promoted([x, xp, fp])
     count = known.shape[0]
     upper = np.clip(searchsorted(known, at, "right"), 1, max(count - 1, 1))
@@ -53,62 +63,6 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     out = np.where(at >= known[-1], values[-1] if right is None else right, out)
     out = np.where(at == known[0], values[0], out)
     return np.where(at == known[-1], values[-1], out)
-
-
-# nan-aware reductions
-
-
-def _without_nan(a: Any, neutral: Any) -> Any:
-    x = lift(a)
-    return np.where(np.isnan(x), neutral, x) if is_float(x.dtype) else x
-
-
-@traces(np.nansum)
-def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return np.sum(_without_nan(a, 0), axis=axis, dtype=dtype, keepdims=keepdims)
-
-
-@traces(np.nanprod)
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    return np.prod(_without_nan(a, 1), axis=axis, dtype=dtype, keepdims=keepdims)
-
-
-def _count(a: Any, axis: Any, keepdims: bool) -> Any:
-    return np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-
-
-@traces(np.nanmean)
-def nanmean(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    total = np.mean(_without_nan(a, 0), axis=axis, keepdims=keepdims)
-    share = np.mean(np.astype(~np.isnan(a), total.dtype), axis=axis, keepdims=keepdims)
-    return total / share
-
-
-@traces(np.nanvar)
-def nanvar(a: Any, axis: Any = None, ddof: Any = 0, keepdims: bool = False) -> Any:
-    x = lift(a)
-    gap = x - nanmean(x, axis, True)
-    total = nansum(gap * gap, axis, keepdims=keepdims)
-    left = np.astype(_count(x, axis, keepdims) - ddof, total.dtype)
-    return np.where(left > 0, total / np.where(left > 0, left, 1), np.nan)
-
-
-@traces(np.nanstd)
-def nanstd(a: Any, axis: Any = None, ddof: Any = 0, keepdims: bool = False) -> Any:
-    return np.sqrt(nanvar(a, axis, ddof, keepdims))
-
-
-@traces(np.nanmax)
-def nanmax(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """nan where nothing else is there."""
-    found = np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims)
-    return np.where(_count(a, axis, keepdims) == 0, np.nan, found)
-
-
-@traces(np.nanmin)
-def nanmin(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    found = np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims)
-    return np.where(_count(a, axis, keepdims) == 0, np.nan, found)
 
 
 @traces(np.sinc)
@@ -134,16 +88,22 @@ def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
 
 
 @traces(np.array_equal)
-def array_equal(a1: Any, a2: Any) -> Any:
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     x, y = lift(a1), lift(a2)
     if x.shape != y.shape:
         return x.trace.array(False)
+    same = x == y
+    return np.all(same | (np.isnan(x) & np.isnan(y)) if equal_nan else same)
+
+
+@traces(np.array_equiv)
+def array_equiv(a1: Any, a2: Any) -> Any:
+    x, y = lift(a1), lift(a2)
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return x.trace.array(False)
     return np.all(x == y)
-
-
-@traces(np.isdtype)
-def isdtype(dtype: Any, kind: Any) -> bool:
-    return bool(np.isdtype(checked_dtype(dtype), kind))
 
 
 # What has a shape that depends on values
@@ -169,8 +129,7 @@ SHAPELESS.update(
             f"{_OUTSIDE}, or count with comparisons: np.sum(x[:, None] == values, axis=0)",
         ),
         np.extract: "use np.where(condition, x, other)",
-        np.compress: "use np.where(condition, x, other)",
-        np.bincount: "with a known length: np.sum(x[:, None] == np.arange(length), axis=0)",
+        np.bincount: "with a known length: tracejit.numpy.bincount(x, weights, length=n)",
         np.trim_zeros: _OUTSIDE,
     }
 )

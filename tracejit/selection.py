@@ -139,8 +139,8 @@ def where_band(x: Any, k: int) -> Tracer:
 
 
 @traces(np.trace)
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return np.sum(diagonal(a, offset, axis1, axis2), axis=-1)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+    return np.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 def integer_index(index: Any) -> Tracer:
@@ -207,11 +207,22 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 
 
 @traces(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Of bool: whether neighbours differ."""
     x = lift(a)
-    lead = (slice(None),) * axis_of(x.ndim, axis)
+    d = axis_of(x.ndim, axis)
+    one = (*x.shape[:d], 1, *x.shape[d + 1 :])
+    ends = [
+        np.broadcast_to(end, one) if end is not None and not np.ndim(end) else end
+        for end in (prepend, append)
+    ]
+    parts = [p for p in (ends[0], x, ends[1]) if p is not None]
+    if len(parts) > 1:
+        x = np.concatenate(parts, axis=d)
+    lead = (slice(None),) * d
+    less = np.not_equal if x.dtype == BOOL else np.subtract
     for _ in range(n):
-        x = x[(*lead, slice(1, None))] - x[(*lead, slice(None, -1))]
+        x = less(x[(*lead, slice(1, None))], x[(*lead, slice(None, -1))])
     return x
 
 

@@ -89,6 +89,26 @@ class Tracer(ArrayOperators):
         return self
 
     @property
+    def imag(self) -> Any:
+        return np.zeros_like(self)
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tracer:
+        """The array itself: the CPU is the one device."""
+        if device != "cpu":
+            raise ValueError(f"device {device!r} is not there{here()}: arrays are on 'cpu'")
+        return self
+
+    def __dlpack__(self, **asked: Any) -> Any:
+        return self._known("array").__dlpack__(**asked)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # kDLCPU
+
+    @property
     def flat(self) -> Any:
         return iter(self.ravel())
 

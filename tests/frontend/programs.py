@@ -1,46 +1,9 @@
-"""The table of NumPy programs that the front end is tested with, and the types of operands."""
+"""The table of NumPy programs that the front end is tested with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-from tracejit.ir.types import parse_type
-
-
-@dataclass(frozen=True)
-class Program:
-    name: str
-    f: Callable[..., Any]
-    types: tuple[str, ...]
-
-
-def operands(program: Program) -> list[Any]:
-    """Seeded operands; floats around 0 with both signs, ints small, of both signs if signed."""
-    rng = np.random.default_rng(len(program.name))
-    out = []
-    for text in program.types:
-        tensor = parse_type(text)
-        if tensor.dtype.kind == "b":
-            value = rng.random(tensor.shape) < 0.5
-        elif tensor.dtype.kind in "iu":
-            low = -9 if tensor.dtype.kind == "i" else 0
-            value = rng.integers(low, 9, tensor.shape)
-        else:
-            value = rng.standard_normal(tensor.shape) * 1.7
-        out.append(np.asarray(value).astype(tensor.dtype))
-    return out
-
-
-def _row(source: str, *types: str) -> Program:
-    """A program from the source of a lambda's body over x, y, z; its name is that source."""
-    names = ", ".join("xyz"[: len(types)])
-    f = eval(f"lambda {names}: {source}", {"np": np})
-    return Program(f"{source} | {' '.join(types)}", f, types)
-
+from tests.frontend.more_programs import MORE
+from tests.frontend.program import row as _row
 
 _UNARY_FLOAT = (
     "abs fabs sign exp exp2 expm1 tanh sin cos tan sinh cosh square reciprocal cbrt floor ceil rint"
@@ -316,6 +279,7 @@ _SEARCHING = [
 ]  # fmt: skip
 
 PROGRAMS = [
+    *MORE,
     *_INVERSE, *_CUMULATIVE, *_REARRANGED, *_SEARCHING,
     *_ELEMENTWISE, *_REDUCTIONS, *_MOVEMENT, *_INDEXING, *_SELECTION, *_CONTRACTION,
 ]  # fmt: skip

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tests.frontend.programs import PROGRAMS, Program, operands
+from tests.frontend.program import Program, operands
+from tests.frontend.programs import PROGRAMS
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)

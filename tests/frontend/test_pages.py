@@ -11,8 +11,8 @@ import numpy as np
 import tracejit as tj
 import tracejit.numpy as tnp
 from tests.frontend.gallery import GALLERY
+from tracejit.elementwise import UFUNCS
 from tracejit.functions import FUNCTIONS, SHAPELESS
-from tracejit.ufuncs import UFUNCS
 
 Golden = Callable[[str, str], None]
 

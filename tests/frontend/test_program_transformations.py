@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tests.frontend.programs import PROGRAMS, Program, operands
+from tests.frontend.program import Program, operands
+from tests.frontend.programs import PROGRAMS
 from tracejit.ir.types import parse_type
 
 STEP = 1e-6

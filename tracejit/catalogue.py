@@ -1,0 +1,35 @@
+"""Every module that gives NumPy's functions a traced form: importing this fills `FUNCTIONS`."""
+
+from tracejit import (
+    contraction,
+    counting,
+    cumulative,
+    einsum,
+    kinds,
+    movement,
+    nanaware,
+    padding,
+    placing,
+    rearranging,
+    reductions,
+    searching,
+    selection,
+    sequences,
+)
+
+MODULES = (
+    contraction,
+    counting,
+    cumulative,
+    einsum,
+    kinds,
+    movement,
+    nanaware,
+    padding,
+    placing,
+    rearranging,
+    reductions,
+    searching,
+    selection,
+    sequences,
+)
