@@ -14,7 +14,7 @@ from tracejit.functions import lift, traces
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, ShapeError
 from tracejit.lowering import broadcast_to, emit
-from tracejit.movement import promoted
+from tracejit.movement import astype, promoted
 from tracejit.source import here
 from tracejit.tracer import Tracer
 
@@ -31,7 +31,7 @@ def einsum(subscripts: Any, *operands: Any, dtype: Any = None, optimize: Any = F
         subscripts, operands = _named_axes(subscripts, *operands)
     values = promoted(operands)
     if dtype is not None:
-        values = [lift(np.astype(v, dtype)) for v in values]
+        values = [lift(astype(v, dtype)) for v in values]
     terms, result = _parse(subscripts.replace(" ", ""), values)
     for position, (term, value) in enumerate(zip(terms, values, strict=True)):
         terms[position], values[position] = _diagonal(term, value)

@@ -227,10 +227,17 @@ def tile(A: Any, reps: Any) -> Any:
 
 @traces(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
-    """`repeats` is one number: an array of them would decide the shape."""
-    if np.ndim(repeats):
-        raise UnsupportedError(f"np.repeat: repeats must be one int when traced{here()}")
+    """repeats: one number, or one for each row, which must be known: they decide the shape."""
+    if isinstance(repeats, Tracer) and repeats.ndim and not repeats.has_value:
+        raise UnsupportedError(
+            f"np.repeat: the number of each row's repeats must be known when traced{here()}; give a"
+            " NumPy array, or one int"
+        )
     x = lift(a) if axis is not None else lift(ravel(a))
+    if np.size(repeats) != 1:
+        rows = np.repeat(np.arange(x.shape[axis or 0]), np.asarray(repeats))
+        return x[(*(slice(None),) * axis_of(x.ndim, axis or 0), rows)]
+    repeats = np.asarray(repeats).item()
     d, count = axis_of(x.ndim, axis or 0), int(repeats)
     before, after = x.shape[: d + 1], x.shape[d + 1 :]
     spread = broadcast(reshape(x, (*before, 1, *after)), (*before, count, *after))

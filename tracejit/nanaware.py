@@ -44,7 +44,7 @@ def _numbers(x: Any, where: Any) -> Any:
 def nanmean(
     a: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, where: Any = True
 ) -> Any:
-    x = lift(a)
+    x: Any = lift(a)
     return np.mean(x, axis, dtype, keepdims=keepdims, where=_numbers(x, where))
 
 
@@ -53,7 +53,7 @@ def nanvar(
     a: Any, axis: Axis = None, dtype: Any = None, ddof: Any = 0, keepdims: bool = False,
     where: Any = True, mean: Any = None, correction: Any = None,
 ) -> Any:  # fmt: skip
-    x = lift(a)
+    x: Any = lift(a)
     asked = ddof if correction is None else correction
     known = {} if mean is None else {"mean": mean}
     there = _numbers(x, where)

@@ -106,7 +106,7 @@ def var(
     """The mean square distance from the mean, over count - ddof. mean: with its axes kept."""
     x = lift(a)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    wide = x.trace.wrap(cast(x.node, wide_dtype(result)))
+    wide: Any = x.trace.wrap(cast(x.node, wide_dtype(result)))
     middle = np.mean(wide, axis, keepdims=True, where=where) if mean is None else mean
     total = sum((wide - middle) ** 2, axis, keepdims=keepdims, where=where)
     left = counted(x, axis, where, keepdims) - (ddof if correction is None else correction)

@@ -13,13 +13,14 @@ from tracejit.ir import ops
 from tracejit.ir.types import BOOL, I64
 from tracejit.lowering import cast, emit
 from tracejit.movement import promoted
+from tracejit.selection import take
 from tracejit.source import here
 
 
 @traces(np.searchsorted)
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """Binary search, log2(size) steps for all of v at once."""
-    table, value = promoted([a if sorter is None else np.take(a, lift(sorter)), v])
+    table, value = promoted([a if sorter is None else take(a, sorter), v])
     size = table.shape[0]
     low = ops.full_like(cast(value.node, I64), 0)
     if size == 0:

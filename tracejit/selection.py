@@ -209,7 +209,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 @traces(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Of bool: whether neighbours differ."""
-    x = lift(a)
+    x: Any = lift(a)
     d = axis_of(x.ndim, axis)
     one = (*x.shape[:d], 1, *x.shape[d + 1 :])
     ends = [

@@ -103,7 +103,8 @@ class Tracer(ArrayOperators):
         return self
 
     def __dlpack__(self, **asked: Any) -> Any:
-        return self._known("array").__dlpack__(**asked)
+        known: Any = self._known("array")
+        return known.__dlpack__(**asked)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)  # kDLCPU

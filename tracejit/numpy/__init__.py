@@ -15,16 +15,16 @@ import numpy as _np
 
 import tracejit.catalogue  # noqa: F401  (fills FUNCTIONS)
 from tracejit.ir.types import BF16 as _BF16
-from tracejit.numpy import linalg as linalg
-from tracejit.numpy.inspection import __array_namespace_info__ as __array_namespace_info__
-from tracejit.numpy.inspection import (  # noqa: F401
+from tracejit.numpy import linalg
+from tracejit.numpy.inspection import (
+    __array_namespace_info__,
     can_cast,
     finfo,
     iinfo,
     isdtype,
     result_type,
 )
-from tracejit.numpy.making import (  # noqa: F401
+from tracejit.numpy.making import (
     arange,
     array,
     asarray,
@@ -40,13 +40,13 @@ from tracejit.numpy.making import (  # noqa: F401
     tri,
     zeros,
 )
-from tracejit.numpy.sized import (  # noqa: F401
+from tracejit.numpy.sized import (
     argwhere,
     bincount,
     flatnonzero,
     nonzero,
 )
-from tracejit.numpy.standard import (  # noqa: F401
+from tracejit.numpy.standard import (
     argsort,
     clip,
     count_nonzero,
@@ -73,3 +73,40 @@ newaxis = None
 def __dir__() -> list[str]:
     numpys = (n for n in dir(_np) if not isinstance(getattr(_np, n), ModuleType))
     return sorted({*globals(), *(n for n in numpys if not n.startswith("_"))})
+
+
+__all__ = [
+    "__array_api_version__",
+    "__array_namespace_info__",
+    "arange",
+    "argsort",
+    "argwhere",
+    "array",
+    "asarray",
+    "bfloat16",
+    "bincount",
+    "can_cast",
+    "clip",
+    "count_nonzero",
+    "empty",
+    "expand_dims",
+    "eye",
+    "finfo",
+    "flatnonzero",
+    "from_dlpack",
+    "full",
+    "geomspace",
+    "identity",
+    "iinfo",
+    "isdtype",
+    "linalg",
+    "linspace",
+    "logspace",
+    "newaxis",
+    "nonzero",
+    "ones",
+    "result_type",
+    "sort",
+    "tri",
+    "zeros",
+]

@@ -23,6 +23,7 @@ class FloatInfo:
     smallest_subnormal: the least positive number. nmant, nexp: bits of fraction and exponent.
     """
 
+    dtype: Any
     bits: int
     eps: float
     max: float
@@ -33,11 +34,14 @@ class FloatInfo:
     precision: int
     nmant: int
     nexp: int
-    dtype: Any
 
     @property
     def tiny(self) -> float:
         return self.smallest_normal
+
+
+_SIZES = ("eps", "max", "min", "smallest_normal", "smallest_subnormal", "resolution")
+_COUNTS = ("precision", "nmant", "nexp")
 
 
 def _dtype(kind: Any) -> Any:
@@ -51,14 +55,9 @@ def finfo(type: Any, /) -> FloatInfo:
     dtype = _dtype(type)
     part = np.finfo(dtype).dtype if dtype.kind == "c" else dtype
     info: Any = ml_dtypes.finfo(part)
-    return FloatInfo(
-        bits=info.bits,
-        **{n: float(getattr(info, n)) for n in (
-            "eps", "max", "min", "smallest_normal", "smallest_subnormal", "resolution"
-        )},
-        **{n: int(getattr(info, n)) for n in ("precision", "nmant", "nexp")},
-        dtype=part,
-    )  # fmt: skip
+    sizes = (float(getattr(info, n)) for n in _SIZES)
+    counts = (int(getattr(info, n)) for n in _COUNTS)
+    return FloatInfo(part, int(info.bits), *sizes, *counts)  # type: ignore[arg-type]
 
 
 def iinfo(type: Any, /) -> Any:
@@ -72,8 +71,10 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     if asked != BF16:
         return bool(np.isdtype(asked, kind))
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    known = [k for k in kinds if not isinstance(k, str)]
-    return any(k in ("real floating", "numeric") for k in kinds) or BF16 in map(np.dtype, known)
+    return any(
+        k in ("real floating", "numeric") if isinstance(k, str) else np.dtype(k) == BF16
+        for k in kinds
+    )
 
 
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:

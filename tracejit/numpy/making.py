@@ -88,7 +88,8 @@ def arange(
     trace = current_trace()
     if trace is None:
         whole = not is_float and wanted.kind in "iu"
-        return np.arange(first, last, step, wanted if whole else None).astype(wanted)
+        made: Any = np.arange
+        return made(first, last, step, wanted if whole else None).astype(wanted)
     size = np.arange(first, last, step).size
     # As NumPy does it: in f64, by multiples of the second element less the first.
     counted = F64 if is_float else I64 if wanted.kind == "f" else wanted

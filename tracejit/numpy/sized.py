@@ -14,7 +14,7 @@ from tracejit import counting, searching
 from tracejit.trace import current_trace
 
 
-def nonzero(x: Any, /, *, size: int | None = None, fill_value: Any = 0) -> Any:
+def nonzero(x: Any, /, size: int | None = None, fill_value: Any = 0) -> Any:
     """The indices of what is not 0, one array for each axis; with size=n also in traced code."""
     if size is None:
         return np.nonzero(x)
@@ -25,11 +25,11 @@ def nonzero(x: Any, /, *, size: int | None = None, fill_value: Any = 0) -> Any:
     return tuple(np.concatenate([f, filler])[:size].astype(np.int64) for f in found)
 
 
-def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
+def flatnonzero(a: Any, size: int | None = None, fill_value: Any = 0) -> Any:
     return nonzero(np.ravel(a), size=size, fill_value=fill_value)[0]
 
 
-def argwhere(a: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
+def argwhere(a: Any, size: int | None = None, fill_value: Any = 0) -> Any:
     """`nonzero` as rows: [size, a.ndim]."""
     if size is None:
         return np.argwhere(a)
