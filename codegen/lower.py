@@ -9,8 +9,8 @@ from tracejit.codegen.lower_row import lower_row
 from tracejit.codegen.nest import Call, Const, Loop, Offset, Stmt, Store, Value, View
 from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, wrap
 from tracejit.ir.affine import linear, strides
-from tracejit.ir.fusion import Group
 from tracejit.ir.graph import Node
+from tracejit.ir.group import Group
 from tracejit.ir.types import BOOL, TupleType
 
 

@@ -30,8 +30,8 @@ from tracejit.ir.affine import (
     strides,
 )
 from tracejit.ir.draft import VIRTUAL
-from tracejit.ir.fusion import Group
 from tracejit.ir.graph import Node
+from tracejit.ir.group import Group
 from tracejit.ir.types import BOOL, I32, I64, U32, U64, DType, is_integer
 
 
@@ -73,6 +73,7 @@ class Nest:
         self._scratch: list[Buffer] = []
         self._count = 0
         self._loads: dict[object, str] = {}
+        self._computed: dict[tuple[Node, Index], str] = {}
         self.loc: str | None = None
 
     # Names and buffers
@@ -102,7 +103,7 @@ class Nest:
     def block(self) -> list[Stmt]:
         """Starts a new block and returns it; loads of other blocks are not seen in it."""
         self.body = []
-        self._loads = {}
+        self._loads, self._computed = {}, {}
         return self.body
 
     # Values
@@ -139,6 +140,8 @@ class Nest:
                 return self._load_at(node, linear(index, node.shape))
             if node.op == "iota":
                 return self._iota(node, index)
+            if node.prim.elementwise:
+                return self._again(node, index)
             assert node.op in MOVEMENT, f"{node.op} is neither a member nor stored"
             operand = node.inputs[0]
             if node.op == "reshape" and operand in self.stored and operand not in self.values:
@@ -152,6 +155,16 @@ class Nest:
 
     def _load_at(self, node: Node, offset: Affine) -> Arg:
         return self.load(self.buffer(node), node.dtype, Offset(offset))
+
+    def _again(self, node: Node, index: Index) -> Arg:
+        """A value that its own group does not store, computed from what is."""
+        known = self._computed.get((node, index))
+        if known is None:
+            loc, self.loc = self.loc, loc_of(node)
+            args = [self.read(operand, index) for operand in node.inputs]
+            known = self._computed[node, index] = self.let(node.dtype, node.op, *args)
+            self.loc = loc
+        return known
 
     def _iota(self, node: Node, index: Index) -> Arg:
         axis = node.attrs["axis"]

@@ -14,41 +14,21 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
     host         host_call: one call of a function that Python runs
 
 One walk in topological order places every node; groups that meet in a node are merged where no
-path through a third group makes that a cycle.
+path through a third group makes that a cycle. At last, what is cheap to compute again is left to
+its readers (`recompute`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from tracejit.ir.affine import Index
 from tracejit.ir.draft import VIRTUAL, Draft, through_movement
 from tracejit.ir.fuser import Fuser
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
-    """One kernel to be: a loop space, its members, and which of them are stored.
-
-    axes: (name, extent) in loop order. at: the index of each member, in topological order.
-    reduced: the axes folded by a row group, or contracted by a contraction.
-    operand_at: for each reduction the index at which it reads its operand.
-    """
-
-    kind: str
-    axes: tuple[tuple[str, int], ...]
-    reduced: tuple[str, ...]
-    at: Mapping[Node, Index]
-    operand_at: Mapping[Node, Index]
-    outputs: tuple[Node, ...]
-
-    @property
-    def extents(self) -> dict[str, int]:
-        return dict(self.axes)
+from tracejit.ir.group import Group
+from tracejit.ir.recompute import recompute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +45,11 @@ class Fused:
 
 
 def fuse(graph: Graph) -> Fused:
-    """Groups the nodes of `graph`. Every value that outlives its group is stored exactly once."""
+    """Groups the nodes of `graph`.
+
+    Every value that outlives its group is stored exactly once, but for what `recompute` leaves to
+    those who read it.
+    """
     graph = _distinct_outputs(graph)
     fuser = Fuser(graph)
     outputs = set(graph.outputs)
@@ -74,7 +58,7 @@ def fuse(graph: Graph) -> Fused:
         fuser.place(node)
         if node.op in VIRTUAL and node in outputs:
             fuser.copy(node)
-    return Fused(graph, tuple(_ordered(fuser, graph)))
+    return Fused(graph, tuple(recompute(graph, _ordered(fuser, graph))))
 
 
 def _distinct_outputs(graph: Graph) -> Graph:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracejit.ir.draft import MAX_MEMBERS, VIRTUAL
-from tracejit.ir.fusion import Fused, Group
+from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Node
+from tracejit.ir.group import Group
 
 # Kinds that store in their own way, and so are joined by nothing.
 ALONE = ("assemble", "scatter", "host")

@@ -17,10 +17,12 @@ from tracejit.ir.types import is_float
 
 # Fewer terms are not worth the copy that puts their operands side by side.
 MIN_TERMS = 4
+# Slices in zeros are copied anyway, and two of them side by side need no zeros and no sum.
+MIN_SLICES = 2
 
 
 def collect(graph: Graph) -> Graph:
-    """Sums of at least MIN_TERMS like products, sums over rows, or padded slices, at once."""
+    """Sums of MIN_TERMS like products or sums over rows, or of MIN_SLICES slices, at once."""
     trees = _sums(graph)
     if not trees:
         return graph
@@ -52,7 +54,7 @@ def _sums(graph: Graph) -> dict[Node, list[Node]]:
             continue
         leaves = _leaves(node, inner)
         alone = [leaf for leaf in leaves if len(uses[leaf]) == 1 and leaf not in kept]
-        if any(len(same) >= MIN_TERMS for same in _alike(alone)):
+        if any(map(_enough, _alike(alone))):
             trees[node] = leaves
     return trees
 
@@ -78,6 +80,10 @@ def _alike(leaves: Iterable[Node]) -> list[list[Node]]:
         if kind is not None:
             kinds.setdefault(kind, []).append(leaf)
     return [same for kind, same in kinds.items() if same[0].op != "pad" or _apart(same)]
+
+
+def _enough(same: list[Node]) -> bool:
+    return len(same) >= (MIN_SLICES if same[0].op == "pad" else MIN_TERMS)
 
 
 def _kind(node: Node) -> object:
@@ -108,7 +114,7 @@ def _contracted(node: Node, side: int) -> Attr:
 
 def _collected(leaves: list[Node]) -> Node:
     """The sum of all leaves, those of one kind at once."""
-    groups = [same for same in _alike(leaves) if len(same) >= MIN_TERMS]
+    groups = list(filter(_enough, _alike(leaves)))
     taken = {leaf for same in groups for leaf in same}
     terms = [_at_once(same) for same in groups]
     terms += [leaf for leaf in leaves if leaf not in taken]

@@ -1,0 +1,219 @@
+"""Recompute: a value that costs less to compute again than to store and load is not stored.
+
+A training step keeps what its backward half will read. Of several values that one group computes
+from each other, some follow from the rest by a few cheap operations: `x * x`, `1 - t * t`, the mask
+of a ReLU. Those are left to their readers, each of which computes them again from what is stored
+anyway. The result is the same to the last bit, as no operation is left out, and none reordered.
+
+Groups are taken from last to first, so a value may be computed again from others that are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from tracejit.ir.affine import MOVEMENT, Index, operand_index
+from tracejit.ir.draft import FOLDS, MAX_MEMBERS, REDUCTIONS, through_movement
+from tracejit.ir.graph import Graph, Node
+from tracejit.ir.group import Group
+from tracejit.ir.primitives.costly import SLOW
+
+OPS = {"div": 5, "sqrt": 6, "rsqrt": 6}  # vector instructions; 1 where nothing is said
+# Memory moves about so many bytes while one core does an operation on one element. A store moves
+# its line both ways.
+BYTES_PER_OP = 0.5
+STORED, LOADED = 2, 1
+# What is smaller stays in L1, and costs next to nothing to keep.
+MIN_BYTES = 16384
+
+Moves = dict[tuple[Node, Index], Index | None]  # where a movement node reads its operand
+
+
+@dataclass(slots=True)
+class _Reads:
+    """What a group loads, and which members of other groups it computes again.
+
+    missing: what it would need and nobody stores. possible: no movement stands in the way.
+    """
+
+    loaded: set[Node] = field(default_factory=set)
+    again: set[Node] = field(default_factory=set)
+    missing: set[Node] = field(default_factory=set)
+    possible: bool = True
+
+    def cost(self, group: Group) -> float:
+        """In bytes moved."""
+        summed = group.reduced if group.kind == "contraction" else ()
+        places = prod(extent for axis, extent in group.axes if axis not in summed)
+        ops = sum(OPS.get(node.op, 1) for node in self.again)
+        loads = sum(node.type.nbytes for node in self.loaded)
+        return LOADED * loads + BYTES_PER_OP * ops * places
+
+
+def recompute(graph: Graph, groups: Sequence[Group]) -> list[Group]:
+    """The groups, with what is cheap to compute again stored by none."""
+    return _Recompute(graph, groups).done()
+
+
+class _Recompute:
+    def __init__(self, graph: Graph, groups: Sequence[Group]) -> None:
+        self.groups = list(groups)
+        self.outputs = [set(group.outputs) for group in groups]
+        self.home = {node: n for n, group in enumerate(groups) for node in group.at}
+        # The number of the group that stores a value: before that it is read through.
+        self.stored = dict.fromkeys(graph.inputs, -1)
+        for n, group in enumerate(groups):
+            self.stored.update(dict.fromkeys(group.outputs, n))
+        self.donated = {graph.inputs[d] for d in graph.donated if d is not None}
+        self.kept = set(graph.outputs)
+        self.readers: dict[Node, set[int]] = {}
+        for group in groups:
+            self._note_kept(group)
+        self.moves: list[Moves] = [{} for _ in groups]
+        self.reads = [self._reads(n) for n in range(len(groups))]
+        for n in range(len(groups)):
+            self._note_reader(n)
+
+    def _note_kept(self, group: Group) -> None:
+        """What is read at other places than an element's own must lie in memory."""
+        for node in group.at:
+            if not _by_element(node):
+                self.kept.update(through_movement(i, self.home) for i in node.inputs)
+
+    def _note_reader(self, n: int) -> None:
+        for node in self.reads[n].loaded:
+            self.readers.setdefault(node, set()).add(n)
+
+    def done(self) -> list[Group]:
+        for n in reversed(range(len(self.groups))):
+            free = [node for node in self.groups[n].outputs if self._may_go(node)]
+            if len(free) > 1 and self._drop(n, free):
+                continue
+            for node in reversed(free):
+                self._drop(n, [node])
+        found = zip(self.groups, self.outputs, strict=True)
+        return [_pruned(group, outputs) for group, outputs in found if outputs]
+
+    def _may_go(self, node: Node) -> bool:
+        cheap = node.prim.elementwise and node.op not in SLOW
+        return cheap and node not in self.kept and node.type.nbytes >= MIN_BYTES
+
+    def _drop(self, n: int, dropped: Sequence[Node]) -> bool:
+        """Leaves values of group n to their readers, if that is possible and saves time.
+
+        What they follow from and is not stored yet is then stored instead.
+        """
+        readers = sorted({r for node in dropped for r in self.readers.get(node, ())})
+        added: set[Node] = set()
+        for node in dropped:
+            del self.stored[node]
+        for r in readers:
+            added |= self._reads(r).missing
+        self.stored.update(dict.fromkeys(added, n))
+        after: dict[int, _Reads] = {}
+        if all(self.home[node] == n for node in added):
+            after = {r: self._reads(r) for r in readers}
+        if not after or not self._pays(dropped, added, after):
+            for node in added:
+                del self.stored[node]
+            self.stored.update(dict.fromkeys(dropped, n))
+            return False
+        self.outputs[n] = self.outputs[n] - set(dropped) | added
+        for r, found in after.items():
+            for node in self.reads[r].loaded:
+                self.readers[node].discard(r)
+            self.reads[r] = found
+            self._note_reader(r)
+        return True
+
+    def _pays(self, dropped: Sequence[Node], added: set[Node], after: Mapping[int, _Reads]) -> bool:
+        if not all(self._allowed(r, found) for r, found in after.items()):
+            return False
+        stores = sum(n.type.nbytes for n in dropped) - sum(n.type.nbytes for n in added)
+        before = sum(self.reads[r].cost(self.groups[r]) for r in after)
+        now = sum(found.cost(self.groups[r]) for r, found in after.items())
+        return now < before + STORED * stores
+
+    def _allowed(self, r: int, found: _Reads) -> bool:
+        fresh = found.loaded - self.reads[r].loaded
+        return (
+            found.possible
+            and not found.missing
+            and len(self.groups[r].at) + len(found.again) <= MAX_MEMBERS
+            and not fresh & self.donated  # they may be overwritten by then
+        )
+
+    def _reads(self, n: int) -> _Reads:
+        """What group n reads, given what lies in memory now."""
+        group, reads = self.groups[n], _Reads()
+        if group.kind == "border":
+            return reads
+        for node, index in group.at.items():
+            where: Index | None = group.operand_at.get(node, index)
+            if node.op in MOVEMENT:
+                where = self._moved(node, index, n)
+            for operand in node.inputs:
+                if _by_element(node) and where is not None:
+                    self._read(operand, where, n, reads)
+                else:
+                    reads.loaded.add(through_movement(operand, self.stored))
+        return reads
+
+    def _read(self, node: Node, index: Index, n: int, reads: _Reads) -> None:
+        """Notes where the value of `node` at `index` comes from, as lowering will find it."""
+        at = self.groups[n].at
+        while node not in at and node.op not in ("full", "iota"):
+            if self.stored.get(node, n + 1) <= n:
+                reads.loaded.add(node)
+                return
+            if node.op not in MOVEMENT:
+                break
+            operand = node.inputs[0]
+            if node.op == "reshape" and self.stored.get(operand, n + 1) <= n:
+                node = operand
+                continue
+            moved = self._moved(node, index, n)
+            if moved is None:
+                reads.possible = False
+                return
+            node, index = operand, moved
+        else:
+            return
+        if not node.prim.elementwise or node.op in SLOW:
+            reads.missing.add(node)
+        elif node not in reads.again:
+            reads.again.add(node)
+            for operand in node.inputs:
+                self._read(operand, index, n, reads)
+
+    def _moved(self, node: Node, index: Index, n: int) -> Index | None:
+        if node.inputs[0].op == "full":
+            return index
+        moves, key = self.moves[n], (node, index)
+        if key not in moves:
+            moves[key] = operand_index(node, index, self.groups[n].extents)
+        return moves[key]
+
+
+def _by_element(node: Node) -> bool:
+    """Whether an operand is read once for each place, so that it may be computed there."""
+    copies = MOVEMENT | {"pad", "contiguous"}
+    return node.prim.elementwise or node.op in REDUCTIONS or node.op in copies
+
+
+def _pruned(group: Group, outputs: set[Node]) -> Group:
+    """A group without the members that none of its outputs needs."""
+    needed = set(outputs)
+    for node in reversed(tuple(group.at)):
+        if node in needed:
+            needed.update(through_movement(operand, group.at) for operand in node.inputs)
+    at = {node: index for node, index in group.at.items() if node in needed}
+    stored = tuple(node for node in at if node in outputs)
+    if len(at) == len(group.at):
+        return replace(group, outputs=stored)
+    kind, reduced = group.kind, group.reduced
+    if kind == "row" and not any(node.op in FOLDS for node in at):
+        kind, reduced = "map", ()
+    return replace(group, kind=kind, at=at, outputs=stored, reduced=reduced)
