@@ -157,7 +157,7 @@ class _Planner:
         times = [seconds(low.plain) for low in self.lowered]
         parallel = sum(t for k, t in enumerate(times) if k not in self.hosts) > SERIAL_SECONDS
         alone = [not parallel or t < ALONE_SECONDS or k in self.hosts for k, t in enumerate(times)]
-        waves = self._waves(alone)
+        waves = self._waves(alone, self.hosts if parallel else set())
         order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
         # On one thread each kernel is over before the next, with no barrier needed.
         arena = self._place(waves if parallel else [self.rank[k] for k in range(len(waves))])
@@ -236,14 +236,15 @@ class _Planner:
 
     # Order and memory
 
-    def _waves(self, alone: Sequence[bool]) -> list[int]:
-        """The wave of each kernel: the least number of barriers, each kernel as early as can be."""
+    def _waves(self, alone: Sequence[bool], last: set[int]) -> list[int]:
+        """The wave of each kernel: the least number of barriers, each kernel as early as can be.
+
+        last: kernels with a barrier behind them whoever reads what they store: host calls, whose
+        failure is seen there.
+        """
         waves: dict[int, int] = {}
         for k in self._topological():
-            # A host call that failed is seen at the next barrier, and nothing runs behind it.
-            earliest = (
-                waves[d] + (d in self.hosts or not (alone[d] and alone[k])) for d in self.deps[k]
-            )
+            earliest = (waves[d] + (d in last or not (alone[d] and alone[k])) for d in self.deps[k])
             waves[k] = max(earliest, default=0)
         self.rank = {k: n for n, k in enumerate(waves)}
         return [waves[k] for k in range(len(self.lowered))]

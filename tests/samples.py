@@ -336,38 +336,6 @@ def _random_bits(rng: Rng, dtype: DType) -> Iterator[Example]:
         yield (rng.integers(0, 2**32, 2, dtype=np.uint32),), {"shape": shape}
 
 
-# Host functions: those of the table, each with examples for its dtypes
-
-
-def _well(rng: Rng, dtype: DType, shape: Shape) -> Array:
-    """Matrices far from singular."""
-    matrices = draw(rng, dtype, shape)
-    return np.asarray(matrices + 3 * np.eye(shape[-2], shape[-1], dtype=dtype))
-
-
-def _solve(rng: Rng, dtype: DType) -> Iterator[Example]:
-    for a, b in (
-        ((1, 1), (1, 1)),
-        ((3, 3), (3, 2)),
-        ((2, 5, 5), (2, 5, 1)),
-        ((0, 2, 2), (0, 2, 2)),
-        ((0, 0), (0, 3)),
-    ):
-        yield (_well(rng, dtype, a), draw(rng, dtype, b)), {}
-
-
-HOST_EXAMPLES: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[Example]]]] = {
-    "linalg.solve": ((F32, F64), _solve),
-}
-
-
-def _host_call(rng: Rng, dtype: DType) -> Iterator[Example]:
-    """Every host function that takes the dtype."""
-    for callee, (dtypes, examples) in HOST_EXAMPLES.items():
-        for arrays, attrs in examples(rng, dtype) if dtype in dtypes else ():
-            yield arrays, {"callee": callee, **attrs}
-
-
 STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[Example]]]] = {
     "cast": (ALL, _cast),
     "select": (ALL, _select),
@@ -395,11 +363,11 @@ STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[E
     "gather_rows": (ALL, _gather_rows),
     "scatter_add_rows": (NUMBERS, _scatter_add_rows),
     "random_bits": ((U32,), _random_bits),
-    "host_call": ((F32, F64), _host_call),
 }
 
-# Operations with several results or with bodies: tests/ir/test_control.py has tables of their own.
-CONTROL = frozenset({"item", "pack", "scan", "while_loop", "while_pull", "cond"})
+# Operations with several results or with bodies have their own tables: in tests/ir/test_control.py
+# and in tests/host_samples.py.
+CONTROL = frozenset({"host_call", "item", "pack", "scan", "while_loop", "while_pull", "cond"})
 OPS: tuple[str, ...] = (*ELEMENTWISE, *STRUCTURAL)
 
 

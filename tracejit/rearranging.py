@@ -124,7 +124,7 @@ def kron(a: Any, b: Any) -> Any:
     return reshape(wide, [m * n for m, n in zip(xs, ys, strict=True)])
 
 
-@traces(np.cross, np.linalg.cross)
+@traces(np.cross)
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
@@ -137,6 +137,11 @@ def cross(
     (x0, x1, x2), (y0, y1, y2) = (unstack(v, axis=-1) for v in (x, y))
     out = np.stack([x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0], axis=-1)
     return np.moveaxis(out, -1, axisc)
+
+
+@traces(np.linalg.cross)
+def _cross(x1: Any, x2: Any, axis: int = -1) -> Any:
+    return cross(x1, x2, axis=axis)
 
 
 @traces(np.linalg.outer)
@@ -152,34 +157,6 @@ def diagonal(x: Any, offset: int = 0) -> Any:
 @traces(np.linalg.trace)
 def trace(x: Any, offset: int = 0, dtype: Any = None) -> Any:
     return np.sum(diagonal(x, offset), axis=-1, dtype=dtype)
-
-
-@traces(np.linalg.matrix_norm)
-def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """The Frobenius norm, and the largest column or row sum (1, -1, inf, -inf)."""
-    if ord == "fro":
-        return np.linalg.norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord not in (1, -1, np.inf, -np.inf):
-        raise UnsupportedError(f"np.linalg.matrix_norm: ord={ord!r} has no traced form{here()}")
-    sums = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1, keepdims=True)
-    out = (np.max if ord > 0 else np.min)(sums, axis=(-2, -1), keepdims=True)
-    return out if keepdims else np.squeeze(out, (-2, -1))
-
-
-@traces(np.linalg.matrix_power)
-def matrix_power(a: Any, n: int) -> Any:
-    """By squaring; n >= 0."""
-    if n < 0:
-        raise UnsupportedError(f"np.linalg.matrix_power: n={n} needs an inverse{here()}")
-    x = lift(a)
-    result: Any = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    square: Any = x
-    while n:
-        if n % 2:
-            result = result @ square
-        n //= 2
-        square = square @ square if n else square
-    return lift(result)
 
 
 @traces(np.linalg.multi_dot)

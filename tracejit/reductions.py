@@ -207,29 +207,3 @@ def argmax(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 @traces(np.argmin)
 def argmin(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     return _arg("reduce_min", a, axis, keepdims)
-
-
-@traces(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The 2-norm of vectors and the Frobenius norm; ord 1, 2 and inf of vectors."""
-    array = lift(x)
-    if not is_float(array.dtype):
-        array = array.trace.wrap(cast(array.node, float_dtype(array.dtype)))
-    vector = len(axes_of(array, axis)) == 1
-    if ord in (None, "fro") or (ord == 2 and vector):
-        return np.sqrt(sum(array * array, axis, keepdims=keepdims))
-    if ord == 1 and vector:
-        return sum(np.abs(array), axis, keepdims=keepdims)
-    if ord == float("inf") and vector:
-        return max(np.abs(array), axis, keepdims)
-    from tracejit.ufuncs import unsupported
-
-    raise unsupported(f"np.linalg.norm with ord={ord!r}")
-
-
-@traces(np.linalg.vector_norm)
-def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    if axis is None:
-        flat = norm(np.reshape(x, -1), ord)
-        return np.reshape(flat, (1,) * np.ndim(x)) if keepdims else flat
-    return norm(x, ord, axis, keepdims)

@@ -1,5 +1,5 @@
 """Host functions: work that stays in NumPy, called from inside the program. See `table`."""
 
-from tracejit.ir.host import linalg
+from tracejit.ir.host import factor, linalg, squares
 
-__all__ = ["linalg"]
+__all__ = ["factor", "linalg", "squares"]

@@ -1,4 +1,4 @@
-"""Linear algebra that LAPACK does, through numpy.linalg. Leading dimensions are stacks of matrices.
+"""Linear systems and determinants, by LAPACK through numpy.linalg.
 
 Derivatives after Giles 2008, "Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation".
@@ -6,63 +6,37 @@ algorithmic differentiation".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Array, Attr, Node
+from tracejit.ir.graph import Array, Node
+from tracejit.ir.host.matrices import (
+    Nodes,
+    check_matrices,
+    check_square,
+    evaluated,
+    product,
+    scaled,
+    square,
+    stacked,
+    total,
+    turned,
+)
 from tracejit.ir.host.table import Types, host_function
-from tracejit.ir.lanes import Lanes
-from tracejit.ir.types import F32, F64, DTypeError, ShapeError, TensorType, dtype_name
-
-Nodes = Sequence[Node]
+from tracejit.ir.types import ShapeError, TensorType
 
 
-def check_matrices(op: str, types: Types) -> None:
-    """Stacks of matrices of f32 or f64, all of one dtype."""
-    for type in types:
-        if type.dtype not in (F32, F64):
-            raise DTypeError(f"{op}: takes f32 or f64, not {dtype_name(type.dtype)}; cast it first")
-        if type.dtype != types[0].dtype:
-            raise DTypeError(f"{op}: {types[0]} and {type}: dtypes differ; cast one of them")
-        if type.ndim < 2:
-            raise ShapeError(f"{op}: {type} is no matrix, nor a stack of them")
+def solve(a: Node, b: Node) -> Node:
+    return ops.host_call("linalg.solve", a, b)[0]
 
 
-def check_square(op: str, type: TensorType) -> None:
-    check_matrices(op, (type,))
-    if type.shape[-1] != type.shape[-2]:
-        raise ShapeError(f"{op}: {type}: the matrix is not square")
+def inv(a: Node) -> Node:
+    return ops.host_call("linalg.inv", a)[0]
 
 
-def one(function: Callable[..., object]) -> Callable[..., tuple[Array, ...]]:
-    """The eval rule of a function of NumPy's with one result."""
-
-    def evaluate(*arrays: Array, **attrs: Attr) -> tuple[Array, ...]:
-        with np.errstate(all="ignore"):
-            return (np.asarray(function(*arrays, **attrs)),)
-
-    return evaluate
-
-
-def batch(lanes: Lanes, callee: str, **attrs: Attr) -> tuple[Node, ...]:
-    """NumPy takes stacks: the lanes are one more leading dimension."""
-    return ops.host_call(callee, *lanes.every, **attrs)
-
-
-def product(a: Node, b: Node) -> Node:
-    """The matrix product of two equal stacks."""
-    stack = range(a.ndim - 2)
-    return ops.dot_general(a, b, ((a.ndim - 1,), (b.ndim - 2,)), (tuple(stack), tuple(stack)))
-
-
-def turned(a: Node) -> Node:
-    """The matrices transposed."""
-    return ops.transpose(a, (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2))
-
-
-# Solving
+# Systems
 
 
 def _solve_infer(*types: TensorType) -> Types:
@@ -75,13 +49,75 @@ def _solve_infer(*types: TensorType) -> Types:
 
 
 def _solve_vjp(g: Nodes, y: Nodes, a: Node, b: Node) -> tuple[Node, Node]:
-    (cotangent,), (x,) = g, y
-    of_b = ops.host_call("linalg.solve", turned(a), cotangent)[0]
-    return -product(of_b, turned(x)), of_b
+    of_b = solve(turned(a), g[0])
+    return -product(of_b, turned(y[0])), of_b
 
 
-def _solve_batch(lanes: Lanes) -> tuple[Node, ...]:
-    return batch(lanes, "linalg.solve")
+def _inv_vjp(g: Nodes, y: Nodes, a: Node) -> tuple[Node]:
+    of_y = turned(y[0])
+    return (-product(of_y, g[0], of_y),)
 
 
-host_function("linalg.solve", _solve_infer, one(np.linalg.solve), _solve_vjp, _solve_batch)
+host_function(
+    "linalg.solve", _solve_infer, evaluated(np.linalg.solve), _solve_vjp, stacked("linalg.solve")
+)
+host_function(
+    "linalg.inv", square("linalg.inv"), evaluated(np.linalg.inv), _inv_vjp, stacked("linalg.inv")
+)
+
+
+# Determinants
+
+
+def _scalars(matrix: TensorType) -> TensorType:
+    return matrix.with_shape(matrix.shape[:-2])
+
+
+def _det_infer(*types: TensorType) -> Types:
+    check_square("linalg.det", types[0])
+    return (_scalars(types[0]),)
+
+
+def _slogdet_infer(*types: TensorType) -> Types:
+    check_square("linalg.slogdet", types[0])
+    return _scalars(types[0]), _scalars(types[0])
+
+
+def _cofactor_eval(a: Array) -> tuple[Array, ...]:
+    """det(U) det(V) U diag(products of the other singular values) V: also of singular matrices."""
+    svd: Callable[..., tuple[Array, Array, Array]] = np.linalg.svd
+    (u, s, v), n = svd(a), a.shape[-1]
+    others = np.where(np.eye(n, dtype=bool), np.ones((), a.dtype), s[..., None, :]).prod(-1)
+    sign: Array = np.linalg.det(u) * np.linalg.det(v)  # type: ignore[arg-type]
+    return (((u * (sign[..., None] * others)[..., None, :]) @ v).astype(a.dtype, copy=False),)
+
+
+def _det_vjp(g: Nodes, y: Nodes, a: Node) -> tuple[Node]:
+    return (scaled(g[0], ops.host_call("linalg.cofactor", a)[0]),)
+
+
+def _cofactor_vjp(g: Nodes, y: Nodes, a: Node) -> tuple[Node]:
+    """Of det(a) w with w the inverse's transpose; so of regular matrices only."""
+    w, (det,) = turned(inv(a)), ops.host_call("linalg.det", a)
+    return (scaled(det, scaled(total(g[0] * w), w) - product(w, turned(g[0]), w)),)
+
+
+def _slogdet_vjp(g: Nodes, y: Nodes, a: Node) -> tuple[Node]:
+    return (scaled(g[1], turned(inv(a))),)
+
+
+host_function("linalg.det", _det_infer, evaluated(np.linalg.det), _det_vjp, stacked("linalg.det"))
+host_function(
+    "linalg.cofactor",
+    square("linalg.cofactor"),
+    _cofactor_eval,
+    _cofactor_vjp,
+    stacked("linalg.cofactor"),
+)
+host_function(
+    "linalg.slogdet",
+    _slogdet_infer,
+    evaluated(np.linalg.slogdet),
+    _slogdet_vjp,
+    stacked("linalg.slogdet"),
+)

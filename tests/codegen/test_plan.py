@@ -44,6 +44,37 @@ def test_plans_of_random_graphs(start: int) -> None:
         checked(random_graph(seed))
 
 
+@pytest.mark.parametrize("n", [3, 120])
+def test_plans_of_host_calls(n: int) -> None:
+    """Alone or with the team: no value is overwritten, and calls come before all updates."""
+    made = checked(
+        parse(f"""
+func f(%x: f64[{n},{n}], %w: f64[{n},{n}]):
+  %0: f64[{n}] = host_call %x callee="linalg.svdvals"
+  %1: f64[] = reduce_max %0 axes=(0,)
+  %2: f64[{n},{n}] = exp %x
+  %3: f64[{n}] = reduce_sum %2 axes=(0,)
+  %4: f64[{n},{n}] = host_call %2 callee="linalg.inv"
+  %5: f64[{n}] = reduce_sum %4 axes=(1,)
+  %6: f64[{n}] = add %5, %3
+  %7: f64[{n},{n}] = add %w, %x
+  return %1, %6, %7 -> %w, %0
+""")
+    )
+    assert made.parallel == (n > 3)
+    calls = [k for k, launch in enumerate(made.launches) if launch.kernel.kind == "host"]
+    updates = [
+        k
+        for k, launch in enumerate(made.launches)
+        for slot, buffer in zip(launch.slots, launch.kernel.buffers, strict=False)
+        if slot.place == "input" and buffer.role != "in"
+    ]
+    assert len(calls) == 2 and updates and max(calls) < min(updates)
+    if made.parallel:
+        waves = [made.launches[k].wave for k in calls]
+        assert max(waves) < min(made.launches[k].wave for k in updates)
+
+
 STATE = TensorType((5, 5), F32)
 WIDE = TensorType((70, 70), F32)
 

@@ -77,8 +77,9 @@ FAMILIES = {
     "Sequences, polynomials": "sequences",
     "Products": "contraction",
     "Products of many": "einsum",
-    "Small linear algebra": "linalg",
     "What an array holds": "kinds",
+    "Linear algebra by LAPACK": "linalg",
+    "Norms, rank, condition": "norms",
 }
 
 

@@ -1,37 +1,6 @@
-"""The part of numpy.linalg that has a traced form."""
+"""numpy.linalg: every name of it, traced where `tracejit.linalg` and its like have a form."""
 
-from numpy.linalg import (
-    cross,
-    diagonal,
-    matmul,
-    matrix_norm,
-    matrix_power,
-    matrix_transpose,
-    multi_dot,
-    norm,
-    outer,
-    solve,
-    tensordot,
-    trace,
-    vecdot,
-    vector_norm,
-)
+from numpy.linalg import *  # noqa: F403
+from numpy.linalg import __all__ as __all__
 
-from tracejit import linalg as _traced  # noqa: F401  (fills FUNCTIONS)
-
-__all__ = [
-    "cross",
-    "diagonal",
-    "matmul",
-    "matrix_norm",
-    "matrix_power",
-    "matrix_transpose",
-    "multi_dot",
-    "norm",
-    "outer",
-    "solve",
-    "tensordot",
-    "trace",
-    "vecdot",
-    "vector_norm",
-]
+import tracejit.catalogue  # noqa: F401  (fills FUNCTIONS)
