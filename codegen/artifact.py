@@ -7,6 +7,7 @@ without a pass, a schedule or a line of IR.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from tracejit.ir.fingerprint import fingerprint
 from tracejit.ir.graph import Graph
 
 if TYPE_CHECKING:
-    from tracejit.codegen.plan import Plan
+    from tracejit.codegen.plan import Launch, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,18 @@ class Artifact:
     calls: dict[str, HostCall]
 
 
-def artifact_of(plan: Plan, symbols: tuple[str, ...], program: str) -> Artifact:
+def artifact_of(plan: Plan, symbols: Mapping[Launch, str], program: str) -> Artifact:
     nests = [launch.plain for launch in plan.launches]
     cost = Cost(
         flops=sum(map(flops, nests)),
         bytes=sum(map(moved, nests)),
-        kernels=len(nests),
+        kernels=len(symbols),
         barriers=plan.barriers,
         arena_bytes=plan.arena_bytes,
     )
-    launches = dict(zip(symbols, plan.launches, strict=True))
-    unique = tuple(symbol for symbol, launch in launches.items() if not is_call(launch))
-    calls = {symbol: host_call(u.kernel) for symbol, u in launches.items() if is_call(u)}
-    return Artifact(unique, program, sum(map(seconds, nests)), plan.parallel, cost, calls)
+    unique = dict.fromkeys(symbol for launch, symbol in symbols.items() if not is_call(launch))
+    calls = {symbol: host_call(u.kernel) for u, symbol in symbols.items() if is_call(u)}
+    return Artifact(tuple(unique), program, sum(map(seconds, nests)), plan.parallel, cost, calls)
 
 
 def artifact_key(graph: Graph) -> str:

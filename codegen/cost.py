@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from tracejit.codegen.nest import Fold, For, IndexValue, Kernel, Let, Load, Stmt, Store
+from tracejit.codegen.nest import Flow, Fold, For, IndexValue, Kernel, Let, Load, Stmt, Store
 from tracejit.ir.types import is_float
 
 # Instructions of one vector of each op, roughly; 1 where nothing is said.
@@ -49,12 +49,20 @@ def flops(kernel: Kernel) -> int:
 
 def moved(kernel: Kernel) -> int:
     """Bytes of all its buffers, those updated in place twice."""
+    (first, *_) = kernel.body
+    if isinstance(first, Flow):
+        inner = (moved(launch.plain) for plan in first.plans for launch in plan.launches)
+        return first.turns * sum(inner)
     sizes = ((b, b.size * b.dtype.itemsize) for b in kernel.buffers if b.role != "scratch")
     return sum(size * (2 if b.role == "inout" else 1) for b, size in sizes)
 
 
 def seconds(kernel: Kernel) -> float:
     """About how long one thread takes."""
+    (first, *_) = kernel.body
+    if isinstance(first, Flow):
+        inside = (seconds(launch.plain) for plan in first.plans for launch in plan.launches)
+        return first.turns * sum(inside)
     instructions = 0
     for stmt, times in _counted(kernel.body, 1):
         if isinstance(stmt, Let):
@@ -77,3 +85,6 @@ def _counted(body: Sequence[Stmt], times: int) -> Iterator[tuple[Stmt, int]]:
         elif isinstance(stmt, Fold):
             inner = times * prod(loop.extent for loop in stmt.loops)
             yield from _counted(stmt.body, inner)
+        elif isinstance(stmt, Flow):
+            for launch in (u for plan in stmt.plans for u in plan.launches):
+                yield from _counted(launch.plain.body, times * stmt.turns)

@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 
 from tracejit.codegen.lower_contraction import lower_contraction
 from tracejit.codegen.lower_row import lower_row
-from tracejit.codegen.nest import Call, Const, Loop, Offset, Stmt, Store, Value, View
+from tracejit.codegen.nest import Call, Const, Flow, Loop, Offset, Stmt, Store, Value, View
 from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, wrap
+from tracejit.ir import ops
 from tracejit.ir.affine import linear, strides
 from tracejit.ir.graph import Node
 from tracejit.ir.group import Group
+from tracejit.ir.loops import counts
 from tracejit.ir.types import BOOL, TupleType
 
 
@@ -27,6 +29,7 @@ def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
         "assemble": _lower_concatenate,
         "scatter": _lower_scatter,
         "host": _lower_host,
+        "control": _lower_control,
     }
     nest = Nest(group, stored)
     return nest.finished(name, kinds[group.kind](nest))
@@ -134,6 +137,46 @@ def _lower_host(nest: Nest) -> list[Stmt]:
         assert isinstance(index, int)
         results[index] = View(nest.buffer(result, "out"), result.type)
     return [Call(str(node.attrs["callee"]), attrs, operands, tuple(results), nest.loc)]
+
+
+def _lower_control(nest: Nest) -> list[Stmt]:
+    node = next(iter(nest.at))
+    nest.loc = loc_of(node)
+    results = ops.items(node)
+    operands = tuple(nest.buffer(operand) for operand in node.inputs)
+    types = tuple(n.type for n in (*node.inputs, *results))
+    consts, carries, turns = _roles(node)
+    return [
+        Flow(
+            node.op,
+            operands,
+            tuple(nest.buffer(result, "out") for result in results),
+            consts,
+            carries,
+            turns,
+            bool(node.attrs.get("reverse")),
+            types,
+            nest.group.bodies,
+            loc=nest.loc,
+        )
+    ]
+
+
+# How often a while_loop turns is not known; what hangs on it is whether threads share its work.
+GUESSED_TURNS = 16
+
+
+def _roles(node: Node) -> tuple[int, int, int]:
+    """How many consts and carries, and how many turns."""
+    if node.op == "cond":
+        return 0, 0, 1
+    consts = node.attrs["consts"]
+    assert isinstance(consts, int)
+    if node.op == "while_loop":
+        return consts, len(node.inputs) - consts, GUESSED_TURNS
+    length = node.attrs["length"]
+    assert isinstance(length, int)
+    return consts, counts(node)[1], length
 
 
 def _serial(loops: list[Loop]) -> list[Loop]:

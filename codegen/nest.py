@@ -12,6 +12,7 @@
            | IndexValue(name, dtype, index)          name = index, as an integer
            | Let(name, dtype, op, args)              name = op(args), op elementwise
            | Call(callee, attrs, operands, results)  whole buffers, by a host function
+           | Flow(op, operands, results, ...)     whole buffers, by programs: see the class
     loop   = Loop(axis, extent, parallel, tiles, lanes)
     index  = Offset(affine, dynamic)                 affine in the axes, plus loaded rows
     arg    = a name | Const(value, dtype)
@@ -25,11 +26,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tracejit.ir.affine import Affine
 from tracejit.ir.graph import Attr
 from tracejit.ir.text import literal
 from tracejit.ir.types import DType, TensorType, dtype_name
+
+if TYPE_CHECKING:
+    from tracejit.codegen.plan import Plan
+    from tracejit.ir.fusion import Fused
 
 Value = bool | int | float
 
@@ -219,12 +225,40 @@ class Call:
         return f"{results} = call {self.callee} {', '.join(map(str, self.operands))}{attrs}"
 
 
-Stmt = For | Fold | Each | Load | Store | IndexValue | Let | Call
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """A scan, while_loop or cond: what a kernel of that kind does, and the programs that do it.
+
+    operands, results: buffers, in the order of the node's. turns: of a scan; a guess for others.
+    bodies: the body; condition and body; or the branches. plans: the same, in the same order.
+    """
+
+    op: str
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    consts: int
+    carries: int
+    turns: int
+    reverse: bool
+    types: tuple[TensorType, ...]  # of the operands, then of the results
+    bodies: tuple[Fused, ...]
+    plans: tuple[Plan, ...] = ()
+    loc: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        names = ", ".join(f"@{body.graph.name}" for body in self.bodies)
+        how = f" {self.turns} turns" if self.op == "scan" else ""
+        how += " backwards" if self.reverse else ""
+        given, found = ", ".join(self.operands), ", ".join(self.results)
+        return f"{found} = {self.op} {names}{how} {given}"
+
+
+Stmt = For | Fold | Each | Load | Store | IndexValue | Let | Call | Flow
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One fused group as loops. `kind` is map, row, contraction, assemble, scatter or host."""
+    """One fused group as loops. `kind` is that of the group: see `ir/fusion.py`."""
 
     name: str
     kind: str

@@ -10,7 +10,7 @@ the last bits of the transcendental functions, which are NumPy's there and libm'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,7 @@ from tracejit.codegen.nest import (
     walk,
 )
 from tracejit.codegen.numba_calls import IMPORT, call_lines
+from tracejit.codegen.numba_flow import FlowLines, body_head, body_name, body_where
 from tracejit.codegen.numba_library import FUNCTIONS, Names, library_source
 from tracejit.codegen.numba_operations import (
     ACC_OPS,
@@ -276,8 +277,9 @@ def program_source(plan: Plan, *, decorator: bool = True) -> str:
     """
     kernels = _distinct(plan)
     module = module_source(list(dict.fromkeys(kernels.values())), decorator=decorator)
-    module += IMPORT if any(launch.plain.kind == "host" for launch in plan.launches) else ""
-    return "\n\n".join([module, _program_function(plan, kernels), _main(plan.graph)])
+    module += IMPORT if any(launch.plain.kind == "host" for launch in plan.flat()) else ""
+    functions = [*_body_functions(plan, kernels), _program_function(plan, kernels)]
+    return "\n\n".join([module, *functions, _main(plan.graph)])
 
 
 def _distinct(plan: Plan) -> dict[str, Kernel]:
@@ -285,13 +287,13 @@ def _distinct(plan: Plan) -> dict[str, Kernel]:
     first: dict[str, Kernel] = {}
     return {
         k.name: first.setdefault(kernel_text(k, locations=False, name="k"), k)
-        for k in (launch.plain for launch in plan.launches if launch.plain.kind != "host")
+        for k in (launch.plain for launch in plan.flat() if launch.plain.kind != "host")
     }
 
 
 def _program_function(plan: Plan, kernels: Mapping[str, Kernel]) -> str:
     graph = plan.graph
-    names = Names({"arena", *(launch.plain.name for launch in plan.launches)})
+    names = Names({"arena", "t", "index", "goes", *(u.plain.name for u in plan.flat())})
     inputs = [names.of(graph.input_name(n), f"input{i}") for i, n in enumerate(graph.inputs)]
     fresh = [names.of(f"out{i}", "output") for i in range(len(plan.fresh))]
     lines = [f"def program({', '.join(inputs)}):"]
@@ -304,25 +306,47 @@ def _program_function(plan: Plan, kernels: Mapping[str, Kernel]) -> str:
         lines.append(f"    arena = np.empty({plan.arena_bytes}, dtype=np.uint8)")
 
     def where(slot: Slot, buffer: Buffer) -> str:
-        view = f".view(np.{buffer_dtype(buffer.dtype).name})"
         if slot.place == "arena":
-            end = slot.at + buffer.size * buffer.dtype.itemsize
-            return f"arena[{slot.at}:{end}]{view}"
+            return _in_arena(slot, buffer)
+        view = f".view(np.{buffer_dtype(buffer.dtype).name})" if is_small(buffer.dtype) else ""
         name = (inputs if slot.place == "input" else fresh)[slot.at]
-        return f"{name}.reshape(-1)" + (view if is_small(buffer.dtype) else "")
+        return f"{name}.reshape(-1){view}"
 
-    for launch in plan.launches:
-        if launch.plain.kind == "host":
-            lines += call_lines(launch, where)
-            continue
-        outer = [b for b in launch.plain.buffers if b.role != "scratch"]
-        operands = ", ".join(map(where, launch.slots, outer))
-        lines.append(f"    {kernels[launch.plain.name].name}({operands})")
+    lines += _launch_lines(plan, kernels, where)
     homes = dict(zip(plan.fresh, fresh, strict=True))
     results = [
         homes[i] if donor is None else inputs[donor] for i, donor in enumerate(graph.donated)
     ]
     return "\n".join([*lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})", ""])
+
+
+def _in_arena(slot: Slot, buffer: Buffer) -> str:
+    end = slot.at + buffer.size * buffer.dtype.itemsize
+    return f"arena[{slot.at}:{end}].view(np.{buffer_dtype(buffer.dtype).name})"
+
+
+def _launch_lines(
+    plan: Plan, kernels: Mapping[str, Kernel], where: Callable[[Slot, Buffer], str]
+) -> Iterator[str]:
+    for launch in plan.launches:
+        if launch.plain.kind == "host":
+            yield from call_lines(launch, where)
+        elif launch.flow is not None:
+            yield from FlowLines(launch, where, _in_arena).lines()
+        else:
+            outer = [b for b in launch.plain.buffers if b.role != "scratch"]
+            operands = ", ".join(map(where, launch.slots, outer))
+            yield f"    {kernels[launch.plain.name].name}({operands})"
+
+
+def _body_functions(plan: Plan, kernels: Mapping[str, Kernel]) -> Iterator[str]:
+    """The functions of bodies, those inside others first."""
+    for launch in plan.launches:
+        for n, body in enumerate(launch.flow.plans if launch.flow is not None else ()):
+            yield from _body_functions(body, kernels)
+            lines = list(_launch_lines(body, kernels, body_where(_in_arena)))
+            head = body_head(body, body_name(launch, n))
+            yield "\n".join([head, *(lines or ["    pass"]), ""])
 
 
 def _numpy_name(dtype: DType) -> str:

@@ -9,14 +9,15 @@ were.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
+from tracejit.codegen.flow import ALIGNMENT, aligned, in_place, work_area
 from tracejit.codegen.lower import lower
 from tracejit.codegen.machine import Machine
-from tracejit.codegen.nest import Buffer, For, Kernel, Load, Loop, Offset, Store, walk
+from tracejit.codegen.nest import Buffer, Flow, For, Kernel, Load, Loop, Offset, Store, walk
 from tracejit.codegen.nest_builder import Lowered
 from tracejit.codegen.schedule import schedule
 from tracejit.codegen.splitting import split_sums
@@ -29,7 +30,8 @@ from tracejit.ir.types import dtype_name
 ALONE_SECONDS = 1.5e-6
 # A program shorter than this is over before other threads have woken up.
 SERIAL_SECONDS = 8e-6
-ALIGNMENT = 64
+# A body of a loop that takes less gains less from the other threads than its barriers cost.
+INNER_SERIAL_SECONDS = 2e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,25 @@ class Slot:
         return f"{self.place}[{self.at}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Launch:
-    """One kernel of the program. alone: on thread 0. wave: a barrier stands between waves."""
+    """One kernel of the program. alone: on thread 0. wave: a barrier stands between waves.
+
+    work: where in the arena control flow keeps what its bodies need.
+    """
 
     kernel: Kernel
     plain: Kernel
     slots: tuple[Slot, ...]
     alone: bool
     wave: int
+    work: int = 0
+
+    @property
+    def flow(self) -> Flow | None:
+        """What it does, if it is a loop or a choice."""
+        first = self.kernel.body[0]
+        return first if isinstance(first, Flow) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +82,35 @@ class Plan:
 
     @property
     def barriers(self) -> int:
-        waves = {launch.wave for launch in self.launches}
-        return len(waves) - 1 if self.parallel and waves else 0
+        if not (self.parallel and self.launches):
+            return 0
+        loops = (u.flow for u in self.launches if u.flow is not None and not u.alone)
+        inside = (c.turns * (sum(p.barriers for p in c.plans) + 1) for c in loops)
+        return len({launch.wave for launch in self.launches}) - 1 + sum(inside)
+
+    @property
+    def calls_host(self) -> bool:
+        """Whether something in it may fail."""
+        return self.failure is not None
+
+    def flat(self) -> Iterator[Launch]:
+        """Every launch, in place of control flow those of its bodies."""
+        for launch in self.launches:
+            if launch.flow is None:
+                yield launch
+            else:
+                for plan in launch.flow.plans:
+                    yield from plan.flat()
 
     def __str__(self) -> str:
         return plan_text(self)
 
 
 def plan_text(plan: Plan) -> str:
-    """The program stage: one line for each kernel call, `barrier` between waves."""
+    """The program stage: one line for each kernel call, `barrier` between waves.
+
+    The programs of a loop or a choice stand behind the line that runs them.
+    """
     threads = "team" if plan.parallel else "one thread"
     lines = [f"program {plan.graph.name} ({threads}, arena {plan.arena_bytes} bytes):"]
     for position, node in enumerate(plan.graph.inputs):
@@ -93,7 +125,11 @@ def plan_text(plan: Plan) -> str:
             for b, slot in zip(launch.kernel.buffers, launch.slots, strict=False)
         )
         where = " on thread 0" if launch.alone and plan.parallel else ""
-        lines.append(f"  {launch.kernel.kind} {launch.kernel.name}({args}){where}")
+        what = launch.flow.op if launch.flow is not None else launch.kernel.kind
+        lines.append(f"  {what} {launch.kernel.name}({args}){where}")
+        if launch.flow is not None:
+            inner = "\n".join(map(plan_text, launch.flow.plans))
+            lines += [f"    {line}" for line in inner.split("\n")]
     for position, (node, donor) in enumerate(
         zip(plan.graph.outputs, plan.graph.donated, strict=True)
     ):
@@ -102,26 +138,71 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def lower_all(fused: Fused) -> list[Lowered]:
-    """Every group as loop nests, in order."""
+def lower_all(fused: Fused, prefix: str = "k") -> list[Lowered]:
+    """Every group as loop nests, in order. prefix: of the names of kernels."""
     # What a later group stores is not there yet: it may be a copy, and is read through until then.
     stored = set(fused.graph.inputs)
     lowered = []
     for n, group in enumerate(fused.groups):
         stored.update(group.outputs)
-        lowered.append(lower(group, stored, f"k{n}"))
+        lowered.append(lower(group, stored, f"{prefix}{n}"))
     return [low for low in lowered if low.kernel.body]
 
 
-def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine) -> Plan:
-    """Orders and places the kernels of a graph."""
-    shared = [part for low in lowered for part in split_sums(block_sums(low, machine))]
-    return _Planner(fused.graph, shared, machine).plan()
+def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine, inner: bool = False) -> Plan:
+    """Orders and places the kernels of a graph.
+
+    inner: of a body. Its threads run already; and a carry that cannot be replaced in place is a
+    fresh output, for which the loop has a second place.
+    """
+    parts = [part for low in lowered for part in _parts(low, machine)]
+    return _Planner(fused.graph, parts, machine, inner).plan()
+
+
+def _parts(low: Lowered, machine: Machine) -> list[Lowered]:
+    """The kernels that one is cut into, control flow with its bodies planned."""
+    first = low.kernel.body[0]
+    if isinstance(first, Flow):
+        return _flow(low, first, machine)
+    return split_sums(block_sums(low, machine))
+
+
+def _flow(low: Lowered, flow: Flow, machine: Machine) -> list[Lowered]:
+    """Copies of the carries that are updated in place, then the loop or choice itself."""
+    name = low.kernel.name
+    plans = tuple(
+        plan(body, lower_all(body, f"{name}_{n}k"), machine, inner=True)
+        for n, body in enumerate(flow.bodies)
+    )
+    planned = replace(flow, plans=plans)
+    node_of = dict(zip((b.name for b in low.kernel.buffers), low.nodes, strict=True))
+    copies, inout = [], set()
+    for n in in_place(planned):
+        source, target = planned.operands[planned.consts + n], planned.results[n]
+        copies.append(_copied(f"{name}init{n}", node_of[source], node_of[target]))
+        inout.add(target)
+    buffers = tuple(replace(b, role="inout") if b.name in inout else b for b in low.kernel.buffers)
+    kernel = Kernel(name, low.kernel.kind, buffers, (planned,))
+    return [*copies, Lowered(kernel, low.nodes, kernel, low.members)]
+
+
+def _copied(name: str, source: Node, target: Node) -> Lowered:
+    """A kernel that copies one value into the place of another."""
+    size, dtype = source.type.size, source.dtype
+    where = Offset(axis_index("i0"))
+    body = For(
+        Loop("i0", size, parallel=True),
+        (Load("v0", dtype, "b0", where), Store("b1", where, "v0")),
+    )
+    buffers = (Buffer("b0", dtype, size, "in"), Buffer("b1", dtype, size, "out"))
+    kernel = Kernel(name, "map", buffers, (body,))
+    return Lowered(kernel, (source, target), kernel, ())
 
 
 class _Planner:
-    def __init__(self, graph: Graph, lowered: list[Lowered], machine: Machine) -> None:
+    def __init__(self, graph: Graph, lowered: list[Lowered], machine: Machine, inner: bool) -> None:
         self.graph = graph
+        self.inner = inner
         self.lowered = lowered
         self.machine = machine
         self.readers: dict[Node, list[int]] = {}
@@ -129,7 +210,8 @@ class _Planner:
         for k, low in enumerate(lowered):
             self._note(k, low)
         self.deps: list[set[int]] = [self._data_deps(k) for k in range(len(lowered))]
-        self.hosts = {k for k, low in enumerate(lowered) if low.kernel.kind == "host"}
+        self.hosts = {k for k, low in enumerate(lowered) if _may_fail(low.kernel)}
+        self.work: dict[int, int] = {}
         self.rank: dict[int, int] = {}
         self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
 
@@ -149,14 +231,16 @@ class _Planner:
         for position, (node, donor) in enumerate(
             zip(self.graph.outputs, self.graph.donated, strict=True)
         ):
-            if donor is None:
+            own = donor is not None and node is self.graph.inputs[donor]
+            if donor is None or not (own or self._donate(node, donor)):
                 self.slots[node] = Slot("output", len(fresh))
                 fresh.append(position)
-            elif node is not self.graph.inputs[donor]:
-                self._donate(node, donor)
         times = [seconds(low.plain) for low in self.lowered]
-        parallel = sum(t for k, t in enumerate(times) if k not in self.hosts) > SERIAL_SECONDS
-        alone = [not parallel or t < ALONE_SECONDS or k in self.hosts for k, t in enumerate(times)]
+        parallel = self._is_parallel(times)
+        alone = [
+            not parallel or t < ALONE_SECONDS or k in self.hosts or _on_one_thread(low.kernel)
+            for k, (t, low) in enumerate(zip(times, self.lowered, strict=True))
+        ]
         waves = self._waves(alone, self.hosts if parallel else set())
         order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
         # On one thread each kernel is over before the next, with no barrier needed.
@@ -166,10 +250,16 @@ class _Planner:
         arena += ALIGNMENT if self.hosts else 0
         return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel, failure)
 
+    def _is_parallel(self, times: Sequence[float]) -> bool:
+        """Host calls gain nothing from threads; a body that makes one runs on one thread whole."""
+        if self.inner:
+            return not self.hosts and sum(times) > INNER_SERIAL_SECONDS
+        return sum(t for k, t in enumerate(times) if k not in self.hosts) > SERIAL_SECONDS
+
     # Donation
 
-    def _donate(self, node: Node, donor: int) -> None:
-        """Gives an output the buffer of an input, in place if that is safe."""
+    def _donate(self, node: Node, donor: int) -> bool:
+        """Gives an output the buffer of an input, in place if that is safe. Says if it has."""
         taken = self.graph.inputs[donor]
         writers = self.writers[node]
         first = {*self.readers.get(taken, ()), *self.hosts}
@@ -180,8 +270,10 @@ class _Planner:
             self.slots[node] = Slot("input", donor)
             for writer in writers:
                 self.deps[writer].update(before)
-        else:
+            return True
+        if not self.inner:
             self._copy_back(node, donor)
+        return not self.inner
 
     def _reaches(self, start: int, goal: int) -> bool:
         """Whether kernel `goal` has to run after kernel `start`."""
@@ -221,16 +313,8 @@ class _Planner:
     def _copy_back(self, node: Node, donor: int) -> None:
         """Adds a kernel that copies an output into the donated buffer when all else is done."""
         taken = self.graph.inputs[donor]
-        size = node.type.size
-        where = Offset(axis_index("i0"))
-        body = For(
-            Loop("i0", size, parallel=True),
-            (Load("v0", node.dtype, "b0", where), Store("b1", where, "v0")),
-        )
-        buffers = (Buffer("b0", node.dtype, size, "in"), Buffer("b1", node.dtype, size, "out"))
         k = len(self.lowered)
-        kernel = Kernel(f"k{k}copy", "map", buffers, (body,))
-        self.lowered.append(Lowered(kernel, (node, taken), kernel, ()))
+        self.lowered.append(_copied(f"k{k}copy", node, taken))
         self.deps.append({*self.writers[node], *self.readers.get(taken, ()), *self.hosts})
         self.readers.setdefault(node, []).append(k)
 
@@ -268,19 +352,24 @@ class _Planner:
 
     def _place(self, times: Sequence[int]) -> int:
         """Gives each temporary an arena offset that no value alive at the same times has."""
-        spans: list[tuple[int, int, int, Node]] = []
+        spans: list[tuple[int, int, int, Node | int]] = []
         for node, writers in self.writers.items():
             if node in self.slots:
                 continue
             users = [*writers, *self.readers.get(node, ())]
             first, last = min(times[k] for k in users), max(times[k] for k in users)
-            size = -(-max(node.type.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            spans.append((size, first, last, node))
+            spans.append((aligned(node.type.nbytes), first, last, node))
+        for k, low in enumerate(self.lowered):
+            if isinstance(flow := low.kernel.body[0], Flow):
+                spans.append((work_area(flow).size, times[k], times[k], k))
         placed: list[tuple[int, int, int, int]] = []
-        for size, first, last, node in sorted(spans, key=lambda s: -s[0]):
+        for size, first, last, owner in sorted(spans, key=lambda s: -s[0]):
             offset = _lowest_gap(size, [p for p in placed if p[2] <= last and p[3] >= first])
             placed.append((offset, offset + size, first, last))
-            self.slots[node] = Slot("arena", offset)
+            if isinstance(owner, int):
+                self.work[owner] = offset
+            else:
+                self.slots[owner] = Slot("arena", offset)
         return max((end for _, end, _, _ in placed), default=0)
 
     def _launch(self, k: int, alone: bool, wave: int) -> Launch:
@@ -290,7 +379,20 @@ class _Planner:
         stored = {slot for buffer, slot in sides if buffer.role != "in"}
         in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
         kernel = schedule(low.kernel, self.machine, in_place)
-        return Launch(kernel, low.plain, slots, alone, wave)
+        return Launch(kernel, low.plain, slots, alone, wave, self.work.get(k, 0))
+
+
+def _may_fail(kernel: Kernel) -> bool:
+    """Whether it calls Python, itself or in a body."""
+    first = kernel.body[0]
+    inside = isinstance(first, Flow) and any(p.calls_host for p in first.plans)
+    return inside or kernel.kind == "host"
+
+
+def _on_one_thread(kernel: Kernel) -> bool:
+    """Whether it is control flow whose bodies are too short to share."""
+    first = kernel.body[0]
+    return isinstance(first, Flow) and not any(p.parallel for p in first.plans)
 
 
 def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:

@@ -5,6 +5,9 @@
 table: the addresses of the inputs, the fresh outputs and the arena, in that order. Each kernel
 takes its share of the tiles from (tid, nthreads); between waves all threads meet at a barrier.
 
+The body of a loop or a branch is a program of its own, an internal function that also says whether
+a host call in it failed (`codegen/program_flow.py` calls them).
+
 A host call is made by thread 0. One that fails notes its wave; every thread looks at the note after
 the barrier behind that wave, and ends. A thread that looks late may see the note of a later wave,
 which it takes for none: so all threads leave at the same barrier.
@@ -12,68 +15,171 @@ which it takes for none: so all threads leave at the same barrier.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+from tracejit.codegen import program_flow
 from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.plan import Launch, Plan, Slot
 
+BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 
-def emit_program(plan: Plan, symbols: Sequence[str]) -> str:
-    """LLVM IR of the program; symbols: the function of each launch's kernel."""
-    lines: list[str] = []
-    pointers = _Pointers(plan)
-    wave = plan.launches[0].wave if plan.launches else 0
-    calls = {launch.wave for launch in plan.launches if is_call(launch)}
-    for number, (launch, symbol) in enumerate(zip(plan.launches, symbols, strict=True)):
-        if launch.wave != wave and plan.parallel:
-            lines.append("  call void @tj_barrier(ptr %team, i64 %nt)")
-            lines += _leave(wave, pointers) if wave in calls else []
-        wave = launch.wave
-        args = [f"ptr {pointers.of(slot)}" for slot in launch.slots]
-        if is_call(launch):
-            lines += _host_call(number, launch, symbol, pointers)
-            lines += [] if plan.parallel else _leave(wave, pointers, number)
-            continue
-        if not (launch.alone and plan.parallel):
-            share = "i64 %tid, i64 %nt"
-            lines.append(f"  call void @{symbol}({', '.join([*args, share])})")
-            continue
-        call = f"  call void @{symbol}({', '.join([*args, 'i64 0, i64 1'])})"
-        lines += [
-            f"  br i1 %first, label %alone{number}, label %done{number}",
-            f"alone{number}:",
-            call,
-            f"  br label %done{number}",
-            f"done{number}:",
-        ]
-    declared = [
-        _declaration(launch, symbol)
-        for symbol, launch in dict(zip(symbols, plan.launches, strict=True)).items()
-    ]
-    if calls:
-        declared.append("declare i1 @tj_host(ptr, ptr)")
-        pointers.loads += [
-            "  br i1 %first, label %clear, label %run\nclear:",
-            f"  store i64 0, ptr {pointers.failure}",
-            "  br label %run\nrun:",
-        ]
-    head = f"define void @{SYMBOL}(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {{"
-    first = "  %first = icmp eq i64 %tid, 0"
+
+def emit_program(plan: Plan, symbols: Mapping[Launch, str]) -> str:
+    """LLVM IR of the program; symbols: the function of each launch that is no control flow."""
+    module = Module(symbols)
+    main = module.emitted(plan, f"void @{SYMBOL}", plan.parallel)
+    declared = {symbol: _declaration(launch, symbol) for launch, symbol in symbols.items()}
+    if plan.calls_host:
+        declared["tj_host"] = "declare i1 @tj_host(ptr, ptr)"
     return "\n".join(
         [
-            *declared,
+            *declared.values(),
             "declare void @tj_barrier(ptr, i64)",
-            head,
-            "entry:",
-            first,
-            *pointers.loads,
-            *lines,
-            *(["  br label %end", "end:"] if calls else []),
-            "  ret void",
-            "}",
+            *module.bodies,
+            main,
             "",
         ]
     )
+
+
+class Module:
+    """The functions of a program: those of bodies, inner ones first."""
+
+    def __init__(self, symbols: Mapping[Launch, str]) -> None:
+        self.symbols = symbols
+        self.bodies: list[str] = []
+        self._names: dict[int, str] = {}
+
+    def body(self, plan: Plan, team: bool) -> str:
+        """The function of a body, which gives true if a host call in it failed."""
+        name = f"@body{len(self._names)}"
+        self._names[id(plan)] = name
+        text = self.emitted(plan, f"internal i1 {name}", team and plan.parallel)
+        self.bodies.append(text)
+        return name
+
+    def emitted(self, plan: Plan, head: str, team: bool) -> str:
+        return Function(self, plan, head, team).text()
+
+
+class Function:
+    """One program in the making. team: whether several threads run it."""
+
+    def __init__(self, module: Module, plan: Plan, head: str, team: bool) -> None:
+        self.module = module
+        self.plan = plan
+        self.head = head
+        self.team = team
+        self.pointers = Pointers(plan)
+        self.lines: list[str] = []
+
+    def text(self) -> str:
+        plan, lines = self.plan, self.lines
+        wave = plan.launches[0].wave if plan.launches else 0
+        failing = {launch.wave for launch in plan.launches if may_fail(launch)}
+        for number, launch in enumerate(plan.launches):
+            if launch.wave != wave and self.team:
+                lines.append(BARRIER)
+                lines += self._leave(wave) if wave in failing else []
+            wave = launch.wave
+            self._launch(number, launch)
+            if may_fail(launch) and not self.team:
+                lines += self._leave(wave, number)
+        inner = self.head.startswith("internal")
+        done = "  ret i1 false" if inner else "  ret void"
+        over = ["end:", "  ret i1 true" if inner else "  ret void"]
+        entry = self._cleared() if failing else []
+        return "\n".join(
+            [
+                f"define {self.head}(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {{",
+                "entry:",
+                "  %first = icmp eq i64 %tid, 0",
+                *self.pointers.loads,
+                *entry,
+                *lines,
+                done,
+                *(over if failing else []),
+                "}",
+            ]
+        )
+
+    def _launch(self, number: int, launch: Launch) -> None:
+        if launch.flow is not None:
+            self.lines += program_flow.emit(self, number, launch)
+            return
+        symbol = self.module.symbols[launch]
+        if is_call(launch):
+            self.lines += self._host_call(number, launch, symbol)
+            return
+        args = [f"ptr {self.pointers.of(slot)}" for slot in launch.slots]
+        alone = launch.alone and self.team
+        share = "i64 0, i64 1" if alone else "i64 %tid, i64 %nt"
+        call = [f"  call void @{symbol}({', '.join([*args, share])})"]
+        self.lines += on_first_thread(f"{number}", call) if alone else call
+
+    def _host_call(self, number: int, launch: Launch, symbol: str) -> list[str]:
+        """Thread 0 calls; its frame holds the addresses of the buffers."""
+        frame = f"%frame{number}"
+        self.pointers.loads.append(f"  {frame} = alloca ptr, i64 {len(launch.slots)}")
+        stores = []
+        for n, slot in enumerate(launch.slots):
+            stores += put(self.pointers.of(slot), frame, n, f"{frame}.{n}")
+        fine = f"%fine{number}"
+        call = [*stores, f"  {fine} = call i1 @tj_host(ptr @{symbol}, ptr {frame})"]
+        failed = f"%failed{number}"
+        return on_first_thread(
+            f"{number}", [*call, f"  {failed} = xor i1 {fine}, true", *self.note(number, launch)]
+        )
+
+    def note(self, number: int, launch: Launch) -> list[str]:
+        """Notes the wave of a launch if `%failed` is set."""
+        return [
+            f"  br i1 %failed{number}, label %note{number}, label %fine{number}",
+            f"note{number}:",
+            f"  store i64 {launch.wave + 1}, ptr {self.pointers.failure}",
+            f"  br label %fine{number}",
+            f"fine{number}:",
+        ]
+
+    def _cleared(self) -> list[str]:
+        """No host call has failed yet."""
+        return [
+            "  br i1 %first, label %clear, label %run",
+            "clear:",
+            f"  store i64 0, ptr {self.pointers.failure}",
+            "  br label %run",
+            "run:",
+        ]
+
+    def _leave(self, wave: int, number: int = -1) -> list[str]:
+        """Ends the program if a host call of this wave, or of one before, has failed."""
+        name = f"{wave}_{number + 1}"
+        return [
+            f"  %note{name} = load i64, ptr {self.pointers.failure}",
+            f"  %noted{name} = sub i64 %note{name}, 1  ; none is the largest of all",
+            f"  %over{name} = icmp ule i64 %noted{name}, {wave}",
+            f"  br i1 %over{name}, label %end, label %go{name}",
+            f"go{name}:",
+        ]
+
+
+def on_first_thread(name: str, lines: list[str]) -> list[str]:
+    """Code that the other threads pass by."""
+    return [
+        f"  br i1 %first, label %alone{name}, label %done{name}",
+        f"alone{name}:",
+        *lines,
+        f"  br label %done{name}",
+        f"done{name}:",
+    ]
+
+
+def put(pointer: str, table: str, at: int, name: str) -> list[str]:
+    """Stores a pointer into entry `at` of a table."""
+    return [
+        f"  {name} = getelementptr ptr, ptr {table}, i64 {at}",
+        f"  store ptr {pointer}, ptr {name}",
+    ]
 
 
 def is_call(launch: Launch) -> bool:
@@ -81,37 +187,10 @@ def is_call(launch: Launch) -> bool:
     return launch.kernel.kind == "host"
 
 
-def _host_call(number: int, launch: Launch, symbol: str, pointers: _Pointers) -> list[str]:
-    """Thread 0 calls; its frame holds the addresses of the buffers."""
-    frame = f"%frame{number}"
-    pointers.loads.append(f"  {frame} = alloca ptr, i64 {len(launch.slots)}")
-    stores = []
-    for n, slot in enumerate(launch.slots):
-        stores.append(f"  {frame}.{n} = getelementptr ptr, ptr {frame}, i64 {n}")
-        stores.append(f"  store ptr {pointers.of(slot)}, ptr {frame}.{n}")
-    return [
-        f"  br i1 %first, label %call{number}, label %called{number}",
-        f"call{number}:",
-        *stores,
-        f"  %fine{number} = call i1 @tj_host(ptr @{symbol}, ptr {frame})",
-        f"  br i1 %fine{number}, label %called{number}, label %failed{number}",
-        f"failed{number}:",
-        f"  store i64 {launch.wave + 1}, ptr {pointers.failure}",
-        f"  br label %called{number}",
-        f"called{number}:",
-    ]
-
-
-def _leave(wave: int, pointers: _Pointers, number: int = -1) -> list[str]:
-    """Ends the program if a host call of this wave, or of one before, has failed."""
-    name = f"{wave}_{number + 1}"
-    return [
-        f"  %note{name} = load i64, ptr {pointers.failure}",
-        f"  %noted{name} = sub i64 %note{name}, 1  ; none is the largest of all",
-        f"  %over{name} = icmp ule i64 %noted{name}, {wave}",
-        f"  br i1 %over{name}, label %end, label %go{name}",
-        f"go{name}:",
-    ]
+def may_fail(launch: Launch) -> bool:
+    """Whether it is a host call, or control flow with one in it."""
+    flow = launch.flow
+    return is_call(launch) or (flow is not None and any(p.calls_host for p in flow.plans))
 
 
 def _declaration(launch: Launch, symbol: str) -> str:
@@ -121,7 +200,7 @@ def _declaration(launch: Launch, symbol: str) -> str:
     return f"declare void @{symbol}({', '.join(parameters)})"
 
 
-class _Pointers:
+class Pointers:
     """The address of each slot, read from the table once, at the start."""
 
     def __init__(self, plan: Plan) -> None:

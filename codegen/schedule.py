@@ -41,7 +41,7 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
 
     in_place: it may store where it reads, so nothing may be computed twice.
     """
-    if kernel.kind == "host":
+    if kernel.kind in ("host", "control"):
         return kernel
     if kernel.kind == "contraction" and sum(isinstance(s, For) for s in kernel.body) > 1:
         return _blocked(hoist(kernel), machine)

@@ -11,7 +11,7 @@ from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.objects import SYMBOL
-from tracejit.codegen.plan import Plan, lower_all, plan
+from tracejit.codegen.plan import Launch, Plan, lower_all, plan
 from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
 from tracejit.ir import config
@@ -56,9 +56,9 @@ class Stages:
         return done
 
     @cached_property
-    def symbols(self) -> tuple[str, ...]:
-        """The function of each launch; equal kernels have one."""
-        return tuple(_symbol(launch.kernel) for launch in self.plan.launches)
+    def symbols(self) -> dict[Launch, str]:
+        """The function of each launch, also in bodies; equal kernels have one."""
+        return {launch: _symbol(launch.kernel) for launch in self.plan.flat()}
 
     @cached_property
     def program(self) -> str:
@@ -68,8 +68,7 @@ class Stages:
     @cached_property
     def kernels(self) -> dict[str, Kernel]:
         """The kernel behind each symbol that code is made for: of all but the host calls."""
-        launches = zip(self.symbols, self.plan.launches, strict=True)
-        return {symbol: u.kernel for symbol, u in launches if not is_call(u)}
+        return {symbol: u.kernel for u, symbol in self.symbols.items() if not is_call(u)}
 
     def module(self, symbol: str) -> str:
         """The LLVM module of one symbol: a kernel, or the program that calls them."""
@@ -94,9 +93,9 @@ class Stages:
             case "fused":
                 return str(self.fused)
             case "loops":
-                return "\n\n".join(str(launch.plain) for launch in self.plan.launches)
+                return "\n\n".join(str(launch.plain) for launch in self.plan.flat())
             case "scheduled":
-                return "\n\n".join(str(launch.kernel) for launch in self.plan.launches)
+                return "\n\n".join(str(launch.kernel) for launch in self.plan.flat())
             case "program":
                 return str(self.plan)
             case "llvm":

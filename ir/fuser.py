@@ -13,6 +13,7 @@ from tracejit.ir.affine import (
 )
 from tracejit.ir.draft import (
     CONTRACTIONS,
+    CONTROL,
     MAX_MEMBERS,
     REDUCTIONS,
     VIRTUAL,
@@ -58,7 +59,9 @@ class Fuser:
         elif node.op == "pad":
             self._place_pad(node)
         elif node.op == "host_call":
-            self._place_host(node)
+            self._place_whole(node, "host")
+        elif node.op in CONTROL:
+            self._place_whole(node, "control")
         elif node.op == "item":
             self._place_item(node)
         else:
@@ -272,12 +275,12 @@ class Fuser:
         draft = self._start("contraction", node)
         draft.reduced = tuple(self._fresh_axis(draft, size) for size in summed(node))
 
-    def _place_host(self, node: Node) -> None:
+    def _place_whole(self, node: Node, kind: str) -> None:
         """A group of its own, whose operands lie in memory as they are."""
         for operand in node.inputs:
             if not self._stored(operand):
                 self.copy(operand)
-        self._start("host", node)
+        self._start(kind, node)
 
     def _place_item(self, node: Node) -> None:
         """One of several results: stored by the group that computes all of them."""
@@ -321,7 +324,7 @@ class Fuser:
             self._start("map", node)
 
     def _has_room(self, draft: Draft) -> bool:
-        kinds = ("assemble", "scatter", "border", "host")
+        kinds = ("assemble", "scatter", "border", "host", "control")
         return len(draft.at) < MAX_MEMBERS and draft.kind not in kinds
 
     def _join(self, draft: Draft, node: Node, index: Index) -> None:

@@ -12,6 +12,7 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
     assemble     concatenate: parts stored side by side
     scatter      scatter_add_rows
     host         host_call: one call of a function that Python runs
+    control      scan, while_loop or cond: programs of their own, made of the bodies' groups
 
 One walk in topological order places every node; groups that meet in a node are merged where no
 path through a third group makes that a cycle. At last, what is cheap to compute again is left to
@@ -29,6 +30,7 @@ from tracejit.ir.fuser import Fuser
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
 from tracejit.ir.group import Group
 from tracejit.ir.recompute import recompute
+from tracejit.ir.loops import bodies, carrying
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,4 +116,13 @@ def _ordered(fuser: Fuser, graph: Graph) -> list[Group]:
 
 def _finished(draft: Draft, outputs: tuple[Node, ...]) -> Group:
     axes = tuple(draft.extents.items())
-    return Group(draft.kind, axes, draft.reduced, dict(draft.at), dict(draft.operand_at), outputs)
+    at, operand_at = dict(draft.at), dict(draft.operand_at)
+    bodies = _fused_bodies(next(iter(at))) if draft.kind == "control" else ()
+    return Group(draft.kind, axes, draft.reduced, at, operand_at, outputs, bodies)
+
+
+def _fused_bodies(node: Node) -> tuple[Fused, ...]:
+    graphs = [graph for some in bodies(node).values() for graph in some]
+    if node.op != "cond":
+        graphs[-1] = carrying(node, graphs[-1])
+    return tuple(map(fuse, graphs))

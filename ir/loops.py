@@ -65,6 +65,16 @@ def counts(node: Node) -> tuple[int, int]:
     return consts, carries
 
 
+def carrying(node: Node, body: Graph) -> Graph:
+    """The body of a loop whose carries take over the memory that they come in."""
+    consts = node.attrs["consts"]
+    assert isinstance(consts, int)
+    carries = len(body.outputs) if node.op == "while_loop" else counts(node)[1]
+    others = (None,) * (len(body.outputs) - carries)
+    donated = (*range(consts, consts + carries), *others)
+    return Graph(body.name, body.inputs, body.outputs, donated)
+
+
 def scan_items(scan: Scan, builder: Builder) -> tuple[list[Node], list[Node]]:
     """Emits the scan: its last carries and its ys."""
     every = ops.items(scan.emit(builder))

@@ -76,6 +76,19 @@ def print_fused(fused: Fused) -> str:
 
     An index map stands with the first kernel that reads through it.
     """
+    bodies = body_names(fused.graph)
+    texts = [_fused_text(fused, fused.graph.name, bodies)]
+    for group in fused.groups:
+        node = next(iter(group.at))
+        graphs = [graph for some in bodies_of(node).values() for graph in some]
+        texts += [
+            _fused_text(inner, bodies[graph], bodies)
+            for graph, inner in zip(graphs, group.bodies, strict=True)
+        ]
+    return "\n".join(texts)
+
+
+def _fused_text(fused: Fused, name: str, bodies: dict[Graph, str]) -> str:
     from tracejit.ir.draft import VIRTUAL
 
     graph = fused.graph
@@ -83,7 +96,7 @@ def print_fused(fused: Fused) -> str:
     names = node_names(graph, nodes)
     position = {node: i for i, node in enumerate(nodes)}
     shown = set(graph.inputs)
-    equations = _Equations(names, body_names(graph))
+    equations = _Equations(names, bodies)
 
     def unseen(members: Iterable[Node]) -> Iterator[str]:
         """`members` and the index maps they read through, less those already printed."""
@@ -106,7 +119,7 @@ def print_fused(fused: Fused) -> str:
         if group.kind != "border":  # whose one member stands where its inside is computed
             lines += unseen(group.at)
     lines += unseen(graph.outputs)
-    return _join(graph, graph.name, names, lines)
+    return _join(graph, name, names, lines)
 
 
 class _Equations:

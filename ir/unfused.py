@@ -10,7 +10,7 @@ from tracejit.ir.graph import Node
 from tracejit.ir.group import Group
 
 # Kinds that store in their own way, and so are joined by nothing.
-ALONE = ("assemble", "scatter", "host")
+ALONE = ("assemble", "scatter", "host", "control")
 
 
 def fusion_log(fused: Fused) -> str:

@@ -24,6 +24,7 @@ from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
     Call,
     Each,
+    Flow,
     Fold,
     For,
     Kernel,
@@ -205,7 +206,7 @@ class _Emitter:
                 self.rows.each(axis, body, lambda: self._block(body))
             case Store():
                 self._store(stmt)
-            case Call():
+            case Call() | Flow():
                 raise AssertionError(f"{stmt}: the program calls it, no kernel does")
             case _:
                 self.points.define(stmt, lazy)
