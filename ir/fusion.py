@@ -29,8 +29,8 @@ from tracejit.ir.draft import VIRTUAL, Draft, through_movement
 from tracejit.ir.fuser import Fuser
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
 from tracejit.ir.group import Group
-from tracejit.ir.recompute import recompute
 from tracejit.ir.loops import bodies, carrying
+from tracejit.ir.recompute import recompute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
