@@ -134,11 +134,11 @@ class Function:
     def note(self, number: int, launch: Launch) -> list[str]:
         """Notes the wave of a launch if `%failed` is set."""
         return [
-            f"  br i1 %failed{number}, label %note{number}, label %fine{number}",
-            f"note{number}:",
+            f"  br i1 %failed{number}, label %bad{number}, label %well{number}",
+            f"bad{number}:",
             f"  store i64 {launch.wave + 1}, ptr {self.pointers.failure}",
-            f"  br label %fine{number}",
-            f"fine{number}:",
+            f"  br label %well{number}",
+            f"well{number}:",
         ]
 
     def _cleared(self) -> list[str]:

@@ -244,5 +244,5 @@ def test_every_statement_of_the_loop_ir_is_met_by_random_kernels() -> None:
         for lowered in lower_all(fuse(optimize(random_graph(seed)))):
             scheduled = schedule(lowered.kernel, MACHINES["256x16"])
             met |= {type(s) for s in walk(scheduled.body)}
-    assert met == set(get_args(Stmt)) - {Call, Flow}  # what Python or other programs run has no schedule
+    assert met == set(get_args(Stmt)) - {Call, Flow}  # those have no schedule
     assert {Load, Store} <= met
