@@ -20,10 +20,10 @@ from benchmarks.comparing import (
     recorded,
     verdicts,
 )
-from benchmarks.kernels.peak import peak_flops
 from benchmarks.rounds import OURS, PEERS, ROOT, Effort, Peer, Result, measure, pythons
 from benchmarks.tables import Sheet, call_sheet, ratios, step_sheet
 from benchmarks.workloads import WORKLOADS
+from tracejit.codegen.peak import peak_flops
 
 Results = dict[str, dict[str, Result]]
 

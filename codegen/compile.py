@@ -46,6 +46,8 @@ def compile_graph(graph: Graph) -> Program:
 class Program:
     """A compiled graph. Its stages are computed, or computed again, when one is to be shown."""
 
+    exports: tuple[str, ...] = (SYMBOL,)
+
     def __init__(self, graph: Graph) -> None:
         watch = Stopwatch()
         self.graph = graph
@@ -78,7 +80,7 @@ class Program:
         watch.lap("stages")
         return known
 
-    def _link(self, watch: Stopwatch) -> Linked:
+    def _objects(self, watch: Stopwatch) -> list[bytes]:
         # A kernel's symbol says all that its code depends on.
         identities = {symbol: "" for symbol in self.artifact.symbols}
         identities[SYMBOL] = self.artifact.identity
@@ -89,12 +91,15 @@ class Program:
         def label(symbol: str) -> str:
             return f"{self.graph.name}: {self.stages.label(symbol)}"
 
-        objects = object_code(identities, module, label, watch)
+        return object_code(identities, module, label, watch)
+
+    def _link(self, watch: Stopwatch) -> Linked:
+        objects = self._objects(watch)
         imports = {"tj_barrier": team().symbols["tj_barrier"]}
         if self._callables:
             imports["tj_host"] = tj_host()
             imports |= {symbol: id(thing) for symbol, thing in self._callables.items()}
-        linked = link(objects, [SYMBOL], imports)
+        linked = link(objects, self.exports, imports)
         watch.lap("link")
         return linked
 

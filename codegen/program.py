@@ -24,9 +24,12 @@ from tracejit.codegen.plan import Launch, Plan, Slot
 BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 
 
-def emit_program(plan: Plan, symbols: Mapping[Launch, str]) -> str:
-    """LLVM IR of the program; symbols: the function of each launch that is no control flow."""
-    module = Module(symbols)
+def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False) -> str:
+    """LLVM IR of the program; symbols: the function of each launch that is no control flow.
+
+    timed: call `tj_stamp` with -1 at the start, and with a launch's number among these behind it.
+    """
+    module = Module(symbols, timed)
     main = module.emitted(plan, f"void @{SYMBOL}", plan.parallel)
     declared = {symbol: _declaration(launch, symbol) for launch, symbol in symbols.items()}
     if plan.calls_host:
@@ -45,8 +48,9 @@ def emit_program(plan: Plan, symbols: Mapping[Launch, str]) -> str:
 class Module:
     """The functions of a program: those of bodies, inner ones first."""
 
-    def __init__(self, symbols: Mapping[Launch, str]) -> None:
+    def __init__(self, symbols: Mapping[Launch, str], timed: bool) -> None:
         self.symbols = symbols
+        self.numbers = {launch: n for n, launch in enumerate(symbols)} if timed else {}
         self.bodies: list[str] = []
         self._names: dict[int, str] = {}
 
@@ -77,15 +81,18 @@ class Function:
         plan, lines = self.plan, self.lines
         wave = plan.launches[0].wave if plan.launches else 0
         failing = {launch.wave for launch in plan.launches if may_fail(launch)}
+        inner = self.head.startswith("internal")
+        lines += [self._stamp(-1)] if self.module.numbers and not inner else []
         for number, launch in enumerate(plan.launches):
             if launch.wave != wave and self.team:
                 lines.append(BARRIER)
                 lines += self._leave(wave) if wave in failing else []
             wave = launch.wave
             self._launch(number, launch)
+            if launch in self.module.numbers:
+                lines.append(self._stamp(self.module.numbers[launch]))
             if may_fail(launch) and not self.team:
                 lines += self._leave(wave, number)
-        inner = self.head.startswith("internal")
         done = "  ret i1 false" if inner else "  ret void"
         over = ["end:", "  ret i1 true" if inner else "  ret void"]
         entry = self._cleared() if failing else []
@@ -102,6 +109,10 @@ class Function:
                 "}",
             ]
         )
+
+    def _stamp(self, number: int) -> str:
+        threads = "%nt" if self.team else "1"
+        return f"  call void @tj_stamp(i64 %tid, i64 {threads}, ptr %team, i64 {number})"
 
     def _launch(self, number: int, launch: Launch) -> None:
         if launch.flow is not None:

@@ -52,6 +52,8 @@ FLAGS: dict[str, Flag] = {
                           "dtype of a Python float where nothing else decides"),
     "interpret": Flag("TRACEJIT_INTERPRET", _on, lambda: False, False,
                       "run each step as traced, operation by operation in NumPy, not compiled"),
+    "profile": Flag("TRACEJIT_PROFILE", _on, lambda: False, False,
+                    "time every kernel of the steps compiled from now on; they run slower"),
     "verify": Flag("TRACEJIT_VERIFY", _on, lambda: False, False,
                    "run the IR verifier between passes"),
 }  # fmt: skip

@@ -34,6 +34,10 @@ def _compile(graph: Graph, target: str) -> Any:
         from tracejit.interpreted import NumbaProgram
 
         return NumbaProgram(graph)
+    if config.get("profile"):
+        from tracejit.codegen.profile import ProfiledProgram
+
+        return ProfiledProgram(graph)
     from tracejit.codegen.compile import compile_graph
 
     return compile_graph(graph)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from benchmarks.kernels.cases import Case, Convolution, Floats, Product
-from benchmarks.kernels.peak import peak_flops
 from benchmarks.kernels.stopwatch import Kernel, main
 from tracejit.codegen.compile import compile_graph
+from tracejit.codegen.peak import peak_flops
 from tracejit.codegen.runtime.entry import ArrayArg
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad

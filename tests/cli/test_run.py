@@ -45,6 +45,33 @@ def test_interpreting_has_no_later_stages(command, script):
     assert "there is no stage asm; there are traced, optimized" in err
 
 
+def test_a_profile_tells_of_every_kernel(command, script):
+    code, out, err = command("run", "--profile", script())
+    assert (code, err) == (0, "")
+    assert out.index("\nsum ") < out.index("# profile: peak ")
+    title, *steps = re.findall(r"^# (.*, compile \d): (\d+) kernels, (\d+) runs", out, re.MULTILINE)
+    assert title[0] == "train_step, compile 1" and title[2] == "2"
+    assert [(name, runs) for name, _, runs in steps] == [
+        ("train_step, compile 2", "1"),
+        ("<lambda>, compile 1", "1"),
+    ]
+    table = out[out.index("# train_step, compile 1") : out.index("# train_step, compile 2")]
+    row = r"^k\w+ +(\w+) +([\d.]+)% +([\d.]+) .* (?:grad of )?train.py:\d+$"
+    rows = re.findall(row, table, re.MULTILINE)
+    assert len(rows) == int(title[1])
+    assert "contraction" in [kind for kind, _, _ in rows]
+    assert sum(float(part) for _, part, _ in rows) == pytest.approx(100, abs=0.1 * len(rows))
+    assert all(float(least) >= 0 for _, _, least in rows)
+
+
+def test_a_profile_of_what_is_not_compiled(command, script):
+    code, out, err = command("run", "--profile", "--interpret", script())
+    assert (code, out) == (2, "")
+    assert "--profile times compiled kernels, and --interpret compiles none" in err
+    code, out, _ = command("run", "--profile", script("print(1)"))
+    assert (code, out) == (0, "1\n# profile: no step was compiled\n")
+
+
 def test_traced_is_shown_even_if_compiling_fails(command, script):
     path = script(
         "import numpy as np\nimport tracejit as tj\nimport tracejit.codegen.objects as o\n"

@@ -14,6 +14,7 @@ from tracejit.dumps import stages
 
 EXAMPLES = """examples:
   tracejit run --dump fused,llvm train.py --epochs 1
+  tracejit run --profile train.py
   tracejit dump train.py:train_step --stage fused
   tracejit dump train.py:train_step --stage loops,asm -- --epochs 1
   tracejit doctor
@@ -85,6 +86,11 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_true",
         help="run each step as traced, operation by operation in NumPy: slow, and the reference",
     )
+    run.add_argument(
+        "--profile",
+        action="store_true",
+        help="time every kernel, and tell at the end where the time went; steps run slower so",
+    )
     run.add_argument("script", type=Path)
     run.add_argument("args", nargs=argparse.REMAINDER, help="passed to the script")
     run.set_defaults(command=_run)
@@ -134,7 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from tracejit.cli.run import run
 
     args = arguments.args[1:] if arguments.args[:1] == ["--"] else arguments.args
-    return run(arguments.script, args, arguments.dump, arguments.interpret)
+    return run(arguments.script, args, arguments.dump, arguments.interpret, arguments.profile)
 
 
 def _dump(arguments: argparse.Namespace) -> int:

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING
 
 from tracejit import lowered
 from tracejit.cli.failure import CommandError
+from tracejit.cli.profile import show_profile
 from tracejit.cli.script import Script
 from tracejit.cli.show import show
 from tracejit.dumps import stages
 from tracejit.ir import config
 
 if TYPE_CHECKING:
+    from tracejit.codegen.profile import ProfiledProgram
     from tracejit.jit import Jitted
 
 
-def run(path: Path, args: Sequence[str], wanted: Sequence[str], interpret: bool) -> int:
-    """Runs the script; its exit code. wanted: the stages to show of each step."""
+def run(
+    path: Path, args: Sequence[str], wanted: Sequence[str], interpret: bool, profile: bool = False
+) -> int:
+    """Runs the script; its exit code. wanted: the stages to show of each step.
+
+    profile: at the end, show where the time of the compiled steps went.
+    """
+    if interpret and profile:
+        raise CommandError("--profile times compiled kernels, and --interpret compiles none")
+    config.update("profile", profile or bool(config.get("profile")))
     if interpret:
         missing = [stage for stage in wanted if stage not in stages("interpreter")]
         if missing:
@@ -36,6 +46,8 @@ def run(path: Path, args: Sequence[str], wanted: Sequence[str], interpret: bool)
     try:
         return script.run()
     finally:
+        if config.get("profile"):
+            show_profile(shower.profiled)
         lowered.on_trace.remove(shower.traced)
         lowered.on_compile.remove(shower.compiled)
 
@@ -47,6 +59,7 @@ class _Shower:
         self.wanted = wanted
         self.titles: dict[int, str] = {}  # by id of the step, which its function keeps
         self.counts: Counter[str] = Counter()
+        self.profiled: list[tuple[str, ProfiledProgram]] = []
 
     def traced(self, jitted: Jitted, step: lowered.Lowered) -> None:
         name = step.graph.name
@@ -58,6 +71,8 @@ class _Shower:
 
     def compiled(self, step: lowered.Lowered) -> None:
         title = self.titles.get(id(step), step.graph.name)
+        if config.get("profile") and step.target == "cpu":
+            self.profiled.append((title, step.program))
         there = stages(step.target)
         for stage in self.wanted:
             if stage in there and stage != "traced":

@@ -1,10 +1,13 @@
-"""The machine's peak in f32, measured: independent multiply-adds in registers on every core."""
+"""What the machine can do, measured on every core at once: the two sides of the roofline."""
 
 from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from threading import Barrier, Thread
+
+import numpy as np
 
 from tracejit.codegen.machine import Machine, this_machine
 from tracejit.codegen.runtime.team import num_threads
@@ -41,31 +44,57 @@ def _loop(machine: Machine) -> str:
     return "\n".join(lines)
 
 
+COPIED = 1 << 22  # bytes a thread copies at once: beyond L2, in the L3 that a step's values are in
+
+
 def peak_flops() -> float:
-    """FLOP/s of all threads together: the best of REPEATS."""
-    machine, threads = this_machine(), num_threads()
+    """FLOP/s in f32: independent multiply-adds in registers."""
+    machine = this_machine()
     (code,) = compile_ir([_loop(machine)])
     linked = link([code], ["peak"], {})
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(linked.address("peak"))
+    lanes = machine.vector_bytes // 4
+
+    def work() -> Callable[[], object]:
+        x = (ctypes.c_float * lanes)()  # zeros stay zeros: no denormals
+        return lambda: call(x, TURNS)  # ctypes gives up the interpreter lock
+
+    return 2 * CHAINS * TURNS * lanes / _seconds(work)
+
+
+def peak_bytes() -> float:
+    """Bytes/s read and written, by copies."""
+
+    def work() -> Callable[[], object]:
+        source, target = np.ones((2, COPIED), np.uint8)
+        return lambda: np.copyto(target, source)  # which gives up the interpreter lock
+
+    return 2 * COPIED / _seconds(work)
+
+
+def _seconds(work: Callable[[], Callable[[], object]]) -> float:
+    """Of one call on each thread at once, through their number: the best of REPEATS.
+
+    work: makes, on its thread, what is called there.
+    """
+    threads = num_threads()
     start_line = Barrier(threads)
     spans: list[tuple[float, float]] = []
 
-    def work() -> None:
-        x = (ctypes.c_float * (machine.vector_bytes // 4))()  # zeros stay zeros: no denormals
+    def timed() -> None:
+        call = work()
         start_line.wait()
         start = time.perf_counter()
-        call(x, TURNS)  # ctypes gives up the interpreter lock
+        call()
         spans.append((start, time.perf_counter()))
 
-    best = 0.0
+    best = float("inf")
     for _ in range(REPEATS):
         spans.clear()
-        team = [Thread(target=work) for _ in range(threads)]
+        team = [Thread(target=timed) for _ in range(threads)]
         for thread in team:
             thread.start()
         for thread in team:
             thread.join()
-        elapsed = max(end for _, end in spans) - min(start for start, _ in spans)
-        flops = 2 * CHAINS * TURNS * (machine.vector_bytes // 4) * threads
-        best = max(best, flops / elapsed)
-    return best
+        best = min(best, max(end for _, end in spans) - min(start for start, _ in spans))
+    return best / threads
