@@ -3,8 +3,12 @@
 The weight gradient of a convolution sums over all pixels of all images. Taken tile by tile, each
 tile of the result would stream both operands from memory. In blocks, the sums so far lie in memory
 instead, and a block of pixels is used by all tiles while it is in L2 (the KC loop of Goto & van de
-Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"). One kernel then has three nests
-over the same tiles: clear, add a block, finish; each thread meets its own tiles in all of them.
+Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"). A product of few rows with a large
+matrix reads each element of that once or twice. Down a panel of its columns, every step would be on
+another page; in blocks of a few rows of the matrix, those are walked along.
+
+One kernel then has three nests over the same tiles: clear, add a block, finish; each thread meets
+its own tiles in all of them.
 """
 
 from __future__ import annotations
@@ -39,22 +43,32 @@ from tracejit.ir.types import TensorType
 MIN_RESULT = 512
 # The sums so far are read and written once a block, so they must be small beside the operands.
 RESULT_SHARE = 2
+# Rows of a large matrix that are walked along side by side: as many as hardware prefetches, and no
+# fewer than pay for going over the sums so far again.
+STREAMS = range(32, 7, -1)
+# Rows of the other side: with more of them a matrix is packed into panels (layout.py).
+MAX_ROWS = 64
+PAGE = 4096
 
 
 def block_sums(lowered: Lowered, machine: Machine) -> Lowered:
     """The kernel with its sum in blocks, if its operands are read often and exceed L2."""
-    if "conv_weight_grad" not in (node.op for node in lowered.members):
+    ops = {node.op for node in lowered.members}
+    if ops.isdisjoint(("conv_weight_grad", "dot_general")):
         return lowered
     kernel = coalesce(lowered.kernel)
     loops, body = parallel_loops(kernel.body)
     fold = next((s for s in body if isinstance(s, Fold)), None)
-    if fold is None or len(fold.loops) < 2 or len(fold.accs) != 1:
+    if fold is None or not fold.loops or len(fold.accs) != 1:
         return lowered
     result = prod(loop.extent for loop in loops)
     if result < MIN_RESULT or any(isinstance(s, Let | IndexValue) for s in fold.body):
         return lowered
     result_bytes = result * fold.accs[0].dtype.itemsize
-    cut = _block(fold, loops, machine.l2 // 2, RESULT_SHARE * result_bytes)
+    if "dot_general" in ops:
+        cut = _stretch(fold, loops, machine.l2 // 2, result_bytes)
+    else:
+        cut = _block(fold, loops, machine.l2 // 2, RESULT_SHARE * result_bytes)
     if cut is None:
         return lowered
     node = lowered.nodes[0]
@@ -86,6 +100,26 @@ def _block(fold: Fold, loops: Sequence[Loop], room: int, least: int) -> tuple[in
                 inside = sizes | outside | {loop.axis: size}
                 if sum(_touched(load, inside) for load in loads) <= room:
                     return position, size
+    return None
+
+
+def _stretch(
+    fold: Fold, loops: Sequence[Loop], room: int, result_bytes: int
+) -> tuple[int, int] | None:
+    """The same for few rows times a matrix beyond `room`, whose own rows fill pages."""
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    if len(loads) != 2 or len(fold.loops) != 1 or result_bytes > room:
+        return None
+    inner = fold.loops[0]
+    for matrix, other in (loads, reversed(loads)):
+        columns = [x for x in loops if matrix.index.affine.coefficient(x.axis) == 1]
+        if not columns or other.index.affine.coefficient(columns[0].axis):
+            continue
+        rows = prod(x.extent for x in loops if other.index.affine.coefficient(x.axis))
+        step = matrix.index.affine.coefficient(inner.axis) * matrix.dtype.itemsize
+        sizes = {loop.axis: loop.extent for loop in (*loops, inner)}
+        if rows <= MAX_ROWS and abs(step) >= PAGE and _touched(matrix, sizes) > room:
+            return next(((0, n) for n in STREAMS if inner.extent % n == 0), None)
     return None
 
 

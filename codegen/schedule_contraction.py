@@ -127,7 +127,8 @@ def _outer_tile(
     strides = {a: abs(s.lhs + s.rhs) * size for a, s in sides.items()}
     chosen = _row_tile(rows, wide.extent, lanes, machine, most, strides)
     if chosen is None:
-        vectors = max(min(machine.column_vectors, -(-wide.extent // lanes)), 1)
+        # One row leaves the registers to its columns, and long stretches are what memory likes.
+        vectors = max(min(machine.registers // 2, -(-wide.extent // lanes)), 1)
         columns = replace(wide, tiles=cut(wide.extent, vectors * lanes), lanes=lanes)
         return [*(x for x in loops if x is not wide), columns], chain_folds(body, vectors)
     row, tile = chosen
@@ -138,8 +139,11 @@ def _outer_tile(
     with_row = [loop for loop in rows if loop is not row]
     others = [loop for loop in rest if loop not in batch and loop not in with_row]
     # A side that stays in L2 is read again for each block of rows, so that what goes with the
-    # result is walked row by row; else each panel of it stays in L1 while all rows go by.
-    if _side_bytes(loops, body, column) <= machine.l2 // 2:
+    # result is walked row by row; else, and where blocks of rows are few, each panel of it stays in
+    # cache while all rows go by.
+    blocks = prod(loop.steps() for loop in (*with_row, tiled))
+    panels = prod(loop.steps() for loop in (*others, columns))
+    if _side_bytes(loops, body, column) <= machine.l2 // 2 and blocks >= panels:
         return [*batch, *with_row, tiled, *others, columns], body
     return [*batch, *others, columns, *with_row, tiled], body
 

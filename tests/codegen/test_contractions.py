@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
 
 from tests.codegen.kernels import Draft
 from tests.codegen.running import MACHINES, Runner, planned
+from tracejit.codegen.nest import For, walk
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad
 from tracejit.ir.graph import Array, Graph
@@ -22,7 +24,7 @@ from tracejit.ir.text import parse
 from tracejit.ir.types import BF16, F16, F32, F64, I32, DType, dtype_name, is_float
 
 SMALL = {
-    name: replace(MACHINES[name], l1=1024, l2=8192) for name in ("128x16", "256x16", "512x32")
+    name: replace(MACHINES[name], l1=1024, l2=32768) for name in ("128x16", "256x16", "512x32")
 }
 # Of the norm of the result, for operands of order 1: rounding of the operands' dtype, once, and of
 # the sums in f32.
@@ -61,6 +63,8 @@ def products() -> Iterator[tuple[str, Graph]]:
     for layout in ("NN", "NT", "TN", "TT"):
         for m, k, n in ((16, 130, 128), (40, 70, 130), (7, 100, 7), (33, 260, 16), (3, 257, 144)):
             yield f"{m} x {k} x {n} {layout}", product(m, k, n, layout)
+    yield "3 x 96 x 1040 NN", product(3, 96, 1040)
+    yield "3 x 96 x 1040 TN", product(3, 96, 1040, "TN")
     for dtype in (F64, F16, BF16, I32):
         yield f"{dtype} NN", product(24, 140, 136, "NN", dtype)
         yield f"{dtype} TT", product(24, 140, 136, "TT", dtype)
@@ -107,3 +111,27 @@ def test_results(family: Callable[[], Iterator[tuple[str, Graph]]], name: str) -
         for threads in THREADS[1:]:
             (again,) = runner.run(plans[case], arrays, threads, threads)
             assert again.tobytes() == first.tobytes(), f"{case}, {threads} threads"
+
+
+def blocks(graph: Graph) -> int:
+    """How often the contraction of the graph adds to its sums in memory; 0 if it does not."""
+    kernels = [u.kernel for u in planned(graph, SMALL["256x16"]).launches]
+    (kernel,) = (k for k in kernels if k.kind == "contraction")
+    loops = [s.loop for s in walk(kernel.body) if isinstance(s, For)]
+    around = [loop.extent for loop in loops if not loop.parallel]
+    return prod(around) if around else 0
+
+
+@pytest.mark.parametrize(
+    ("graph", "count"),
+    [
+        (product(3, 96, 1040), 3),  # 32 rows of the matrix at a time
+        (product(3, 96, 1000), 0),  # which do not fill a page each
+        (product(3, 97, 1040), 0),  # nor divide into blocks
+        (product(5, 96, 1040), 0),  # sums that would not stay in L2 themselves
+        (convolution("weight", 7, 5, 128, 3), 14),  # a row of pixels at a time
+        (convolution("weight", 7, 5, 8, 3), 0),  # both operands stay in L2
+    ],
+)
+def test_long_sums_are_taken_in_blocks(graph: Graph, count: int) -> None:
+    assert blocks(graph) == count
