@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Custom, Node, dependencies, topological
+from tracejit.ir.masking import added, pulled
 from tracejit.ir.types import TensorType, TupleType, is_float
 
 
@@ -28,7 +29,7 @@ def gradients(
 
     def accumulate(node: Node, g: Node) -> None:
         assert g.type == node.type, f"{node.op}: cotangent {g.type} of {node.type}"
-        total[node] = total[node] + g if node in total else g
+        total[node] = added(total[node], g) if node in total else g
         if node.op == "item":
             (packed,), (index,) = node.inputs, node.attrs.values()
             assert isinstance(index, int)
@@ -63,7 +64,7 @@ def _parts(node: Node, g: Node | None) -> Sequence[Node | None]:
     """What the operands of `node` get of its cotangent."""
     if g is None or node.prim.vjp is None:
         return (None,) * len(node.inputs)
-    return node.prim.vjp(g, node, *node.inputs, **node.attrs)
+    return pulled(node, g)
 
 
 def _packed(node: Node, items: Mapping[int, Node]) -> Node:

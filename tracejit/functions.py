@@ -153,13 +153,17 @@ def _compared(function: Callable[..., Any], form: Callable[..., Any]) -> _Parame
     if any(p.kind is p.VAR_POSITIONAL for p in mine.values()):
         return _Parameters(known, (), sys.maxsize)
     try:
-        order = tuple(inspect.signature(function).parameters)
+        theirs = inspect.signature(function).parameters
     except ValueError:  # a function in C without a signature: its forms keep NumPy's order
         return _Parameters(known, (), sys.maxsize)
-    # The first array may have any name: it is never given by one.
-    pairs = zip(order[1:], tuple(mine)[1:], strict=False)
-    same = 1 + next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(order), len(mine)) - 1)
-    return _Parameters(known, order, same)
+    same = 0
+    for name, other in zip(theirs, mine, strict=False):
+        by_name_only = theirs[name].kind is not inspect.Parameter.POSITIONAL_ONLY
+        # The first array may have any name: it is never given by one.
+        if same and by_name_only and name != other:
+            break
+        same += 1
+    return _Parameters(known, tuple(theirs), same)
 
 
 def checked_dtype(dtype: Any) -> Any:

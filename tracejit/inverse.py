@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import log, pi
 
 from tracejit.ir.graph import Node
+from tracejit.ir.masking import Parts, elementwise
 from tracejit.ir.ops import full_like
 from tracejit.ir.types import BOOL, F32, DType
 from tracejit.lowering import cast, emit
@@ -29,9 +30,9 @@ def differentiable(slopes: Slopes) -> Callable[[Rule], Rule]:
             wide = [cast(x, _wide(x.dtype)) for x in operands]
             value = rule(*wide)
 
-            def backward(residuals: Sequence[Node], cotangents: Sequence[Node]) -> list[Node]:
+            def backward(residuals: Sequence[Node], cotangents: Sequence[Node]) -> Parts:
                 (g,), (y, *xs) = cotangents, residuals
-                return [g * slope for slope in slopes(y, *xs)]
+                return elementwise(lambda g: [g * slope for slope in slopes(y, *xs)], g)
 
             (fresh,) = value.builder.attach([value], wide, [value, *wide], backward)
             return cast(fresh, operands[0].dtype)

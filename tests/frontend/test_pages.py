@@ -126,6 +126,8 @@ TRANSFORMATIONS = {
     " function",
     "`checkpoint`": "the backward sweep computes again, from copies that are merged with nothing:"
     " less memory, more work",
+    "`where`": "the branch not taken has derivative 0, also where its slope is infinite or nan: the"
+    " mask stays with the cotangent, through elementwise operations, index maps and sums",
     "`stop_gradient`": "the identity, and a constant to differentiation",
 }
 
