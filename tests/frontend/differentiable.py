@@ -29,6 +29,10 @@ heaviside
 """
 
 
+_REGULAR = "(a + 2 * np.eye(3))"
+_POSITIVE = "(a @ a.T + np.eye(3))"
+
+
 def _call(name: str, *operands: str) -> str:
     return f"np.{name}({', '.join(operands)})"
 
@@ -101,7 +105,22 @@ CALLS: dict[str, tuple[str, ...]] = {
     "linspace": ("np.linspace(y, 2 * y, 4)",),
     "logspace": ("np.logspace(y, 1, 3)",),
     "geomspace": ("np.geomspace(y, 2, 4)",),
-    "linalg.solve": ("np.linalg.solve(a + 2 * np.eye(3), y)",),
+    "linalg.solve": (f"np.linalg.solve({_REGULAR}, y)",),
+    **{
+        n: (_call(n, _REGULAR),)
+        for n in ("linalg.inv", "linalg.det", "linalg.pinv", "linalg.svdvals", "linalg.cond",
+                  "linalg.matrix_transpose")
+    },
+    "linalg.slogdet": (f"np.linalg.slogdet({_REGULAR})[1]",),
+    "linalg.cholesky": (f"np.linalg.cholesky({_POSITIVE})",),
+    "linalg.eigvalsh": (f"np.linalg.eigvalsh({_POSITIVE})",),
+    # Of vectors whose sign is free, their squares.
+    "linalg.eigh": (f"[r * r for r in np.linalg.eigh({_POSITIVE})]",),
+    "linalg.svd": (f"[r * r for r in np.linalg.svd({_REGULAR})]",),
+    "linalg.qr": (f"[r * r for r in np.linalg.qr({_REGULAR})]",),
+    "linalg.lstsq": ("np.linalg.lstsq(x.T, y, rcond=None)[0]",),
+    "linalg.tensorinv": (f"np.linalg.tensorinv({_REGULAR}, ind=1)",),
+    "linalg.tensorsolve": (f"np.linalg.tensorsolve({_REGULAR}, y)",),
     "bincount": ("tnp.bincount(np.array([0, 2, 2]), y, length=4)",),
     "full": ("tnp.full((2, 3), y)",),
     "asarray": ("tnp.asarray([y, y])",),
@@ -127,6 +146,8 @@ shape ndim size result_type common_type can_cast min_scalar_type iscomplexobj is
 tril_indices_from triu_indices_from diag_indices_from finfo iinfo isdtype __array_namespace_info__
 __array_api_version__ bfloat16 linalg newaxis arange empty eye identity ones tri zeros
 """
+# Complex, or whole numbers.
+OTHERS = "linalg.eig linalg.eigvals linalg.matrix_rank"
 # The shape depends on values: eager, or with a size.
 SIZED = "argwhere flatnonzero nonzero"
 # Without a compiled form.
@@ -137,4 +158,4 @@ def names(*lists: str) -> Iterable[str]:
     return (name for text in lists for name in text.split())
 
 
-WITHOUT = set(names(FLAT, OF_INTEGERS, NO_ARRAYS, SIZED, EAGER))
+WITHOUT = set(names(FLAT, OF_INTEGERS, NO_ARRAYS, OTHERS, SIZED, EAGER))
