@@ -15,6 +15,8 @@ from math import prod
 from tracejit.codegen.machine import Machine
 from tracejit.ir import ops
 from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.loops import each_body
+from tracejit.ir.passes.hoist import hoist
 from tracejit.ir.types import is_float
 
 # Rows of the left-hand side that must share a panel before copying it pays.
@@ -27,7 +29,11 @@ MIN_DOT = 64
 
 
 def choose_layouts(graph: Graph, machine: Machine) -> Graph:
-    """The graph with packed right-hand sides where that makes its products faster."""
+    """The graph with packed right-hand sides where that makes its products faster.
+
+    What all turns of a loop read is packed before it.
+    """
+    graph = hoist(each_body(graph, lambda body: choose_layouts(body, machine)))
 
     def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.op == "dot_general":

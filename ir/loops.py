@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tracejit.ir import ops
-from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +63,23 @@ def counts(node: Node) -> tuple[int, int]:
     consts, carries = node.attrs["consts"], node.attrs["carries"]
     assert isinstance(consts, int) and isinstance(carries, int)
     return consts, carries
+
+
+def each_body(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """The graph with every body of control flow changed."""
+    if not any(bodies(node) for node in graph.nodes()):
+        return graph
+
+    def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        attrs = dict(node.attrs)
+        for name, value in attrs.items():
+            if isinstance(value, Graph):
+                attrs[name] = change(value)
+            elif name in bodies(node) and isinstance(value, tuple):
+                attrs[name] = tuple(change(g) for g in value if isinstance(g, Graph))
+        return builder.emit(node.prim, *inputs, **attrs)
+
+    return rebuild(graph, rewrite)
 
 
 def carrying(node: Node, body: Graph) -> Graph:

@@ -11,16 +11,38 @@ from collections.abc import Callable
 from tracejit.ir import config
 from tracejit.ir.graph import Graph
 from tracejit.ir.log import Stopwatch, log
+from tracejit.ir.loops import each_body
 from tracejit.ir.passes.collect import collect
+from tracejit.ir.passes.hoist import hoist
+from tracejit.ir.passes.merge import merge
 from tracejit.ir.passes.narrow import narrow
 from tracejit.ir.passes.simplify import simplify
+from tracejit.ir.passes.sink import sink
+from tracejit.ir.passes.trim import trim
 from tracejit.ir.verify import verify
 
 Pass = Callable[[Graph], Graph]
 
+
+def inner(graph: Graph) -> Graph:
+    """The graph with its bodies optimized."""
+    return each_body(graph, optimize)
+
+
 PIPELINE: tuple[Pass, ...] = (
     # First, so that all later stages see one form of each expression and no node without effect.
     simplify,
+    # Derivatives leave scans that do the same twice, and results that nobody asked for: before
+    # anything is done with bodies.
+    merge,
+    trim,
+    # Bodies are graphs, for which all of this holds.
+    inner,
+    # Before what they move out is looked at below.
+    hoist,
+    sink,
+    # Again: for what was moved out of bodies.
+    trim,
     # Unrolled loops leave one product per step for the gradient of a weight.
     collect,
     # Before fusion, which stores all of a padded or convolved value: what is cut off is left out.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracejit.ir.graph import Array, Node, Scalar
+from tracejit.ir.types import TupleType
 
 FOLD_LIMIT = 64  # elements; nodes that are not elementwise are evaluated in full to be folded
 
@@ -12,7 +13,9 @@ FOLD_LIMIT = 64  # elements; nodes that are not elementwise are evaluated in ful
 def folded(node: Node) -> Node:
     """A `full` in place of `node` where all operands are `full` and so is the result."""
     scalars = [operand.scalar() for operand in node.inputs]
-    if not scalars or None in scalars or node.op == "host_call":  # which may fail, or print
+    if not scalars or None in scalars or isinstance(node.type, TupleType):
+        return node
+    if node.op == "host_call":  # which may fail, or print
         return node
     if node.prim.elementwise:
         operands = [_array(i, s, ()) for i, s in zip(node.inputs, scalars, strict=True)]

@@ -75,12 +75,14 @@ def test_a_team_turns_a_long_body_together(turns: int) -> None:
         rng.normal(size=(turns, 64, 128)).astype(np.float32),
     ]
     plan = check(parse(WIDE.replace("TURNS", str(turns))), arrays, 1e-4)
-    (loop,) = (launch for launch in plan.launches if launch.flow is not None)
-    assert loop.flow is not None
-    if turns:
-        assert plan.parallel and not loop.alone
-        # Within a turn the sums wait for the product; then all wait for the turn to end.
-        assert plan.barriers == turns * (loop.flow.plans[0].barriers + 1)
+    loops = [launch for launch in plan.launches if launch.flow is not None]
+    assert len(loops) == (turns > 1)
+    for loop in loops:
+        assert loop.flow is not None and plan.parallel and not loop.alone
+        # Before the loop w is packed. In a turn the sums wait for the product; then all wait for
+        # the turn to end.
+        assert loop.flow.plans[0].barriers == 1
+        assert plan.barriers == 1 + turns * 2
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -1,0 +1,104 @@
+"""Hoisting: what a turn computes without its carries is computed before the loop.
+
+Work that is the same in every turn is done once. A product whose operands come from the elements of
+that turn alone, as the input projection of a recurrent layer, is one product over all turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tracejit.ir.batching import batched, in_lanes
+from tracejit.ir.copying import transplanted
+from tracejit.ir.draft import CONTRACTIONS, VIRTUAL
+from tracejit.ir.graph import Builder, Graph, Node
+from tracejit.ir.loops import Scan, scan_items
+from tracejit.ir.passes.loops import change_scans
+
+# Products of all turns that would take more memory than this stay in the loop.
+MAX_BYTES = 1 << 28
+
+
+def hoist(graph: Graph) -> Graph:
+    """The graph whose scans do in each turn what depends on the carries, and no more."""
+    return change_scans(graph, lambda builder, scan, _: hoisted(builder, scan))
+
+
+def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:
+    """The results of a scan of which parts stand before it; None where there are none."""
+    consts, carries, xs = scan.split(scan.body.inputs)
+    nodes = scan.body.nodes()
+    shared = _depending(nodes, consts, [*carries, *xs])
+    mapped = _depending(nodes, xs, carries)
+    once = _roots(scan.body, shared)
+    each = [
+        n
+        for n in nodes
+        if n in mapped and n.op in CONTRACTIONS and n.type.nbytes * scan.length <= MAX_BYTES
+    ]
+    if not once and not each:
+        return None
+    outside = dict(zip(consts, scan.consts, strict=True))
+    new_consts = transplanted(builder, once, outside)
+    new_xs = _over_turns(builder, scan, each)
+    inner = Builder()
+    inputs = [inner.input(f"in{n}", node.type) for n, node in enumerate(scan.body.inputs)]
+    more = [inner.input(f"once{n}", node.type) for n, node in enumerate(once)]
+    stacked = [inner.input(f"each{n}", node.type) for n, node in enumerate(each)]
+    replaced = dict(zip([*scan.body.inputs, *once, *each], [*inputs, *more, *stacked], strict=True))
+    outputs = transplanted(inner, scan.body.outputs, replaced)
+    a, b, c = scan.split(inputs)
+    body = Graph(scan.body.name, (*a, *more, *b, *c, *stacked), tuple(outputs))
+    moved = Scan(
+        body,
+        (*scan.consts, *new_consts),
+        scan.inits,
+        (*scan.xs, *new_xs),
+        scan.length,
+        scan.reverse,
+    )
+    last, ys = scan_items(moved, builder)
+    return [*last, *ys]
+
+
+def _depending(nodes: Iterable[Node], on: Iterable[Node], never: Iterable[Node]) -> set[Node]:
+    """The nodes that depend on something of `on`, and on nothing of `never`."""
+    found, tainted = set(on), set(never)
+    for node in nodes:
+        if any(i in tainted for i in node.inputs):
+            tainted.add(node)
+        elif any(i in found for i in node.inputs):
+            found.add(node)
+    return found
+
+
+def _roots(body: Graph, shared: set[Node]) -> list[Node]:
+    """The last nodes of what is the same in every turn. Index maps stay with their readers."""
+    roots: dict[Node, None] = {}
+
+    def reach(node: Node) -> None:
+        while node in shared and node.op in VIRTUAL and node.inputs:
+            node = node.inputs[0]
+        if node in shared and node.op != "input":
+            roots[node] = None
+
+    for node in body.nodes():
+        if node not in shared:
+            for operand in node.inputs:
+                reach(operand)
+    for output in body.outputs:
+        reach(output)
+    return list(roots)
+
+
+def _over_turns(builder: Builder, scan: Scan, roots: Sequence[Node]) -> list[Node]:
+    """Values of all turns at once: [length, ...]."""
+    if not roots:
+        return []
+    consts, _, xs = scan.split(scan.body.inputs)
+    ones = {x: builder.placeholder("turn", x.type) for x in xs}
+    lanes = {ones[x]: value for x, value in zip(xs, scan.xs, strict=True)}
+    replaced = dict(zip(consts, scan.consts, strict=True)) | ones
+    values = transplanted(builder, roots, replaced)
+    known = batched(values, lanes, scan.length)
+    return [in_lanes(value, known, scan.length) for value in values]
