@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.nn import masking
 from tracejit.nn.activations import log_sigmoid, softmax, softplus
 from tracejit.nn.configured import Configured, lookup, snake
 from tracejit.nn.losses import one_hot, sigmoid_cross_entropy, softmax_cross_entropy
@@ -230,8 +231,24 @@ def weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
     return values * weight, weight
 
 
+def heeding(mask: Any, sample_weight: Any, mean: bool, dtype: Any) -> Any:
+    """Weights that are 0 where the mask is False. mean: and of mean 1, if the others are all 1."""
+    if mask is None:
+        return sample_weight
+    counts = np.astype(mask, dtype)
+    if mean:
+        counts = counts * (float(mask.size) / np.maximum(np.sum(counts), 1.0))
+    if sample_weight is None:
+        return counts
+    given = np.astype(as_array(sample_weight), dtype)
+    return counts * np.reshape(given, given.shape + (1,) * (counts.ndim - given.ndim))
+
+
 class Loss(Configured):
     """A subclass writes `call(y_true, y_pred)`, one number per example.
+
+    A mask that layers put on y_pred decides which steps count, as in Keras.
+
 
     reduction: "sum_over_batch_size" (sum / number of examples), "mean_with_sample_weight" (sum /
     sum of weights), "sum", or "none".
@@ -248,7 +265,10 @@ class Loss(Configured):
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        values, weight = weighted(self.call(y_true, y_pred), sample_weight)
+        values = self.call(y_true, y_pred)
+        mean = self.reduction == "sum_over_batch_size"
+        sample_weight = heeding(masking.of(y_pred), sample_weight, mean, values.dtype)
+        values, weight = weighted(values, sample_weight)
         if self.reduction in ("none", None):
             return values
         total = np.sum(values)

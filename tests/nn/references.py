@@ -76,6 +76,50 @@ def attention(w: list[Any], q: Any, v: Any, causal: bool) -> Any:
     return np.einsum("nthk,hkd->ntd", mixed, w[6]) + w[7]
 
 
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def simple_step(w: list[Any], x: Any, h: Any) -> Any:
+    return (np.tanh(x @ w[0] + h[0] @ w[1] + w[2]),)
+
+
+def lstm_step(w: list[Any], x: Any, state: Any) -> Any:
+    h, c = state
+    i, f, g, o = np.split(x @ w[0] + h @ w[1] + w[2], 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru_step(w: list[Any], x: Any, state: Any) -> Any:
+    """reset_after: bias is [2, 3 units]."""
+    (h,) = state
+    xs, hs = np.split(x @ w[0] + w[2][0], 3, -1), np.split(h @ w[1] + w[2][1], 3, -1)
+    z, r = sigmoid(xs[0] + hs[0]), sigmoid(xs[1] + hs[1])
+    return (z * h + (1 - z) * np.tanh(xs[2] + r * hs[2]),)
+
+
+def gru_before_step(w: list[Any], x: Any, state: Any) -> Any:
+    """The reset gate before the product: bias is [3 units]."""
+    (h,) = state
+    xs, kernels = np.split(x @ w[0] + w[2], 3, -1), np.split(w[1], 3, -1)
+    z, r = sigmoid(xs[0] + h @ kernels[0]), sigmoid(xs[1] + h @ kernels[1])
+    return (z * h + (1 - z) * np.tanh(xs[2] + (r * h) @ kernels[2]),)
+
+
+def recurrent(step: Any, w: list[Any], x: Any, states: int = 1, mask: Any = None) -> Any:
+    """All outputs [N, T, units] of x: [N, T, D], from states of zeros."""
+    state = (np.zeros((len(x), w[1].shape[0])),) * states
+    outs = []
+    for t in range(x.shape[1]):
+        new = step(w, x[:, t], state)
+        if mask is not None:
+            new = tuple(np.where(mask[:, t, None], a, b) for a, b in zip(new, state, strict=True))
+        state = new
+        outs.append(state[0])
+    return np.stack(outs, 1)
+
+
 erf_array = np.vectorize(erf)
 
 

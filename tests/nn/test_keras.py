@@ -58,6 +58,9 @@ LAYERS: dict[str, tuple[tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = {
     "ZeroPadding2D": (((1, 2),), {}, IMAGE),
     "UpSampling2D": ((2,), {}, IMAGE),
     "Activation": (("hard_sigmoid",), {}, (3, 4)),
+    "SimpleRNN": ((5,), {}, (3, 6, 4)),
+    "LSTM": ((5,), {"return_sequences": True}, (3, 6, 4)),
+    "GRU": ((5,), {"go_backwards": True, "return_sequences": True}, (3, 6, 4)),
 }  # fmt: skip
 
 
@@ -94,6 +97,36 @@ def test_attention() -> None:
     ours(q, v)
     ours.set_weights(theirs.get_weights())
     close(ours(q, v, use_causal_mask=True), wanted)
+
+
+def test_recurrent_layers_under_masks() -> None:
+    """Bidirectional, stacked, with a mask from the embedding, the loss under it too."""
+
+    def build(namespace: Any, sequential: Any) -> Any:
+        return sequential(
+            [
+                namespace.Embedding(7, 5, mask_zero=True),
+                namespace.Bidirectional(namespace.LSTM(4, return_sequences=True)),
+                namespace.GRU(3, reset_after=False, return_sequences=True),
+                namespace.RNN([namespace.GRUCell(4), namespace.LSTMCell(3)], return_sequences=True),
+                namespace.TimeDistributed(namespace.Dense(2)),
+            ]
+        )
+
+    lengths = np.array([[6], [2], [4]])
+    tokens = np.where(np.arange(6) < lengths, RNG.integers(1, 7, (3, 6)), 0)
+    theirs, ours = build(keras.layers, keras.Sequential), build(nn, tj.Sequential)
+    theirs(tokens)
+    ours(tokens)
+    drawn = [RNG.standard_normal(w.shape).astype(np.float32) for w in theirs.get_weights()]
+    theirs.set_weights(drawn)
+    ours.set_weights(drawn)
+    close(ours(tokens), theirs(tokens), 1e-4)
+    y = numbers(3, 6, 2)
+    for model in (ours, theirs):
+        model.compile("sgd", "mse", metrics=["mae"])
+    wanted = theirs.evaluate(tokens, y, verbose=0)
+    np.testing.assert_allclose(ours.evaluate(tokens, y, verbose=0), wanted, rtol=1e-4)
 
 
 LOSSES: dict[str, dict[str, Any]] = {

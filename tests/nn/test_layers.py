@@ -26,6 +26,7 @@ class Row(NamedTuple):
 
 
 IMAGE = ((2, 6, 5, 3),)
+SEQUENCE = ((2, 4, 2),)
 
 ROWS: dict[str, Row] = {
     "Dense": Row(
@@ -254,12 +255,69 @@ ROWS: dict[str, Row] = {
         lambda w, x: ref.attention(w, *x, causal=True),
         ((6, 2, 3), (2, 3)) * 3 + ((2, 3, 6), (6,)),
     ),
+    "SimpleRNN": Row(
+        lambda: nn.SimpleRNN(3, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.simple_step, w, x)[:, -1],
+        ((2, 3), (3, 3), (3,)),
+    ),
+    "SimpleRNN backwards, all": Row(
+        lambda: nn.SimpleRNN(3, return_sequences=True, go_backwards=True, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.simple_step, w, x[:, ::-1]),
+        ((2, 3), (3, 3), (3,)),
+    ),
+    "LSTM": Row(
+        lambda: nn.LSTM(3, return_sequences=True, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.lstm_step, w, x, 2),
+        ((2, 12), (3, 12), (12,)),
+    ),
+    "LSTM unrolled": Row(
+        lambda: nn.LSTM(3, unroll=True, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.lstm_step, w, x, 2)[:, -1],
+        ((2, 12), (3, 12), (12,)),
+    ),
+    "GRU": Row(
+        lambda: nn.GRU(3, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.gru_step, w, x)[:, -1],
+        ((2, 9), (3, 9), (2, 9)),
+    ),
+    "GRU reset before": Row(
+        lambda: nn.GRU(3, reset_after=False, return_sequences=True, **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.gru_before_step, w, x),
+        ((2, 9), (3, 9), (9,)),
+    ),
+    "RNN of two cells": Row(
+        lambda: nn.RNN([nn.GRUCell(3, **F64), nn.SimpleRNNCell(2, **F64)], **F64),
+        SEQUENCE,
+        lambda w, x: ref.recurrent(ref.simple_step, w[3:], ref.recurrent(ref.gru_step, w[:3], x))[
+            :, -1
+        ],
+        ((2, 9), (3, 9), (2, 9), (3, 2), (2, 2), (2,)),
+    ),
+    "Bidirectional": Row(
+        lambda: nn.Bidirectional(nn.SimpleRNN(3, return_sequences=True, **F64), **F64),
+        SEQUENCE,
+        lambda w, x: np.concatenate(
+            [
+                ref.recurrent(ref.simple_step, w[:3], x),
+                ref.recurrent(ref.simple_step, w[3:], x[:, ::-1])[:, ::-1],
+            ],
+            -1,
+        ),
+        ((2, 3), (3, 3), (3,)) * 2,
+    ),
 }
 
 # Without an answer of their own kind: integers go in, or numbers are drawn. Tested below.
 ELSEWHERE = {
     "ActivityRegularization", "Dropout", "Embedding", "GaussianDropout", "GaussianNoise",
     "Normalization", "SpatialDropout1D", "SpatialDropout2D", "Conv3D", "Conv1DTranspose", "Layer",
+    "Masking", "SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells",
 }  # fmt: skip
 
 

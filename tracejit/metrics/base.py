@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.losses import as_array, weighted
+from tracejit.losses import as_array, heeding, weighted
+from tracejit.nn import masking
 from tracejit.nn.configured import config_of, snake
 from tracejit.nn.module import Module
 from tracejit.variable import Variable
@@ -94,7 +95,7 @@ class Mean(Metric):
 
 
 class MeanMetricWrapper(Mean):
-    """The mean of function(y_true, y_pred, **settings) over examples."""
+    """The mean of function(y_true, y_pred, **settings) over examples, those a mask leaves."""
 
     def __init__(
         self,
@@ -110,7 +111,8 @@ class MeanMetricWrapper(Mean):
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        super().update_state(self._function(y_true, y_pred, **self._settings), sample_weight)
+        weight = heeding(masking.of(y_pred), sample_weight, False, self.dtype)
+        super().update_state(self._function(y_true, y_pred, **self._settings), weight)
 
 
 def mean_of(name: str, function: Callable[..., Any]) -> type[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from tracejit import losses, metrics, tree
 from tracejit.ir.graph import Array
 from tracejit.metrics import Mean, Metric
+from tracejit.nn import masking
 from tracejit.nn.mode import collected_losses, training_mode
 from tracejit.transform import value_and_grad
 
@@ -138,9 +139,11 @@ def train_step(model: Any, x: Any, y: Any, weight: Any) -> Any:
     def loss_fn() -> Any:
         with training_mode(True), collected_losses() as extra:
             y_pred = model(x, training=True)
-        return compiled.total_loss(model, y, y_pred, weight, extra), y_pred
+        masks = [masking.of(p) for p in tree.leaves(y_pred)]
+        return compiled.total_loss(model, y, y_pred, weight, extra), (y_pred, masks)
 
-    (loss, y_pred), grads = value_and_grad(loss_fn, wrt=variables, has_aux=True)()
+    (loss, (y_pred, masks)), grads = value_and_grad(loss_fn, wrt=variables, has_aux=True)()
+    masking.put(tree.leaves(y_pred), masks)
     compiled.optimizer.apply(grads, variables)
     model.apply_constraints()
     compiled.count(x, y, y_pred, weight, loss)

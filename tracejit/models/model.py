@@ -32,6 +32,7 @@ class Model(Layer):
     """
 
     untracked = Layer.untracked | {"history"}
+    supports_masking = True  # by the layers inside
     stop_training = False
     compiled: Compiled | None
     seed: int
@@ -58,12 +59,25 @@ class Model(Layer):
     def build_with(self, x: Any) -> None:
         """Builds for arrays or Symbols like x."""
         if not self.built:
-            self(tree.map(_symbol_like, x))
+            self(tree.map(self._symbol_like, x))
+
+    def _symbol_like(self, a: Any) -> Any:
+        """With a batch size only where a layer keeps the states of one."""
+        if isinstance(a, symbolic.Symbol):
+            return a
+        array: Array = a if hasattr(a, "dtype") else np.asarray(a)
+        stateful = any(getattr(module, "stateful", False) for module in self.modules())
+        batch = array.shape[0] if stateful else None
+        return symbolic.Symbol((batch, *array.shape[1:]), array.dtype, "x")
 
     def build_from(self, *args: Any, **keywords: Any) -> None:
         """The layers inside build themselves when they are called; only the types are kept."""
         self.input_types = tree.map(lambda a: ((None, *a.shape[1:]), str(a.dtype)), args[0])
         self.built = True
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The layers inside have put masks on what they gave."""
+        return None
 
     @property
     def layers(self) -> list[Layer]:
@@ -137,7 +151,7 @@ class Model(Layer):
         self.build_with(x)
         compiled = self.needs_compile()
         if compiled.losses is None:
-            y_pred = self(tree.map(_symbol_like, x))
+            y_pred = self(tree.map(self._symbol_like, x))
             compiled.resolve(y, y_pred)
         compiled.optimizer.build(self.trainable_variables)
 
@@ -267,10 +281,3 @@ def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     step.__name__ = name
     return step
-
-
-def _symbol_like(a: Any) -> Any:
-    if isinstance(a, symbolic.Symbol):
-        return a
-    array: Array = a if hasattr(a, "dtype") else np.asarray(a)
-    return symbolic.Symbol((None, *array.shape[1:]), array.dtype, "x")

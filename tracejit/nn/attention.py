@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ _LETTERS = 3  # [N, T, features]
 
 class Projection(Weighted):
     """[..., *ins] -> [..., *outs], with a kernel [*ins, *outs] and a bias [*outs]."""
+
+    supports_masking = True
 
     def __init__(self, ins: tuple[int, ...], outs: tuple[int, ...], **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -40,6 +43,8 @@ class MultiHeadAttention(Layer):
     Weights, as in Keras: query kernel [D, heads, key_dim] and bias, key, value, output kernel
     [heads, value_dim, D] and bias. Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -94,18 +99,33 @@ class MultiHeadAttention(Layer):
         query: Any,
         value: Any,
         key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
         attention_mask: Any = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
-        """attention_mask: bool[N, T, S] or [N, heads, T, S], True where query may look."""
+        """attention_mask: bool[N, T, S] or [N, heads, T, S], True where query may look.
+
+        value_mask, key_mask: bool[N, S], the places that count; by default the masks that came
+        with the arrays. query_mask: bool[N, T] goes on with the result; it changes no number.
+        """
         q, v = self.query(query), self.value(value)
         k = self.key(value if key is None else key)
         q, k, v = (np.swapaxes(x, 1, 2) for x in (q, k, v))
-        if attention_mask is not None and np.ndim(attention_mask) == _LETTERS:
-            attention_mask = np.expand_dims(attention_mask, 1)
-        weights = functions.attention_weights(q, k, attention_mask, use_causal_mask)
+        mask = _all_of(attention_mask, value_mask, key_mask)
+        weights = functions.attention_weights(q, k, mask, use_causal_mask)
         kept = weights if self.dropout is None else self.dropout(weights, training=training)
         y = self.output(np.swapaxes(np.matmul(kept, v), 1, 2))
         return (y, weights) if return_attention_scores else y
+
+
+def _all_of(attention_mask: Any, *of_steps: Any) -> Any:
+    """One bool mask that broadcasts to [N, heads, T, S]; None if there is none."""
+    masks = [m[:, None, None, :] for m in of_steps if m is not None]
+    if attention_mask is not None:
+        given = np.astype(attention_mask, np.bool_)
+        masks.append(np.expand_dims(given, 1) if given.ndim == _LETTERS else given)
+    return reduce(np.logical_and, masks) if masks else None

@@ -199,7 +199,6 @@ class SeparableConv2D(_Convolution):
                 shapes, self._drawn, self._priors, names, strict=True
             )
         )
-        del self.bias  # set again, so that it comes after the kernels
         self.bias = self.add_bias((self.filters,))
 
     def call(self, x: Any) -> Any:

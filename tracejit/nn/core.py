@@ -20,6 +20,8 @@ from tracejit.variable import Variable
 class Dense(Weighted):
     """activation(x @ kernel + bias): [..., n] -> [..., units]. Weights: kernel [n, units], bias."""
 
+    supports_masking = True
+
     def __init__(self, units: int, activation: Any = None, use_bias: bool = True, **keywords: Any):
         super().__init__(activation, use_bias, **keywords)
         self.units = units
@@ -38,7 +40,12 @@ class Dense(Weighted):
 
 
 class Embedding(Layer):
-    """Rows of a table: int[...] -> [..., output_dim]. Weight: embeddings, the table."""
+    """Rows of a table: int[...] -> [..., output_dim]. Weight: embeddings, the table.
+
+    mask_zero: 0 stands for no entry: the result has a mask, False there.
+    """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -47,10 +54,11 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        mask_zero: bool = False,
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)
-        self.input_dim, self.output_dim = input_dim, output_dim
+        self.input_dim, self.output_dim, self.mask_zero = input_dim, output_dim, mask_zero
         uniform = embeddings_initializer == "uniform"
         self._table = (
             "random_uniform" if uniform else embeddings_initializer,
@@ -69,8 +77,34 @@ class Embedding(Layer):
         x = x if x.dtype.kind in "iu" else np.astype(x, np.int32)
         return functions.embedding(self.read(self.embeddings), x)
 
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return np.not_equal(inputs, 0) if self.mask_zero else None
 
-class Activation(Layer):
+
+class Masking(Layer):
+    """The input, with a mask that is False where a step's features all equal `mask_value`."""
+
+    supports_masking = True
+
+    def __init__(self, mask_value: float = 0.0, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.mask_value = mask_value
+
+    def call(self, x: Any) -> Any:
+        counts = np.any(np.not_equal(x, self.mask_value), axis=-1, keepdims=True)
+        return np.where(counts, x, 0)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return np.any(np.not_equal(inputs, self.mask_value), axis=-1)
+
+
+class Elementwise(Layer):
+    """A layer that leaves elements where they are."""
+
+    supports_masking = True
+
+
+class Activation(Elementwise):
     def __init__(self, activation: Any, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.activation = activations.get(activation)
@@ -79,7 +113,7 @@ class Activation(Layer):
         return self.activation(x)
 
 
-class ReLU(Layer):
+class ReLU(Elementwise):
     """min(max(x, threshold), max_value), negative_slope (x - threshold) below the threshold."""
 
     def __init__(
@@ -101,7 +135,7 @@ class ReLU(Layer):
         return y if self.max_value is None else np.minimum(y, self.max_value)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(Elementwise):
     def __init__(self, negative_slope: float = 0.3, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.negative_slope = negative_slope
@@ -110,7 +144,7 @@ class LeakyReLU(Layer):
         return activations.leaky_relu(x, self.negative_slope)
 
 
-class ELU(Layer):
+class ELU(Elementwise):
     def __init__(self, alpha: float = 1.0, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.alpha = alpha
@@ -119,16 +153,22 @@ class ELU(Layer):
         return activations.elu(x, self.alpha)
 
 
-class Softmax(Layer):
+class Softmax(Elementwise):
+    """mask: bool, of as many axes as x; what is False there takes no share."""
+
     def __init__(self, axis: int = -1, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.axis = axis
 
-    def call(self, x: Any) -> Any:
-        return activations.softmax(x, self.axis)
+    def call(self, x: Any, mask: Any = None) -> Any:
+        if mask is None or mask.ndim < x.ndim:
+            return activations.softmax(x, self.axis)
+        lowest = functions.lowest(x.dtype)
+        shares = activations.softmax(np.where(mask, x, lowest), self.axis)
+        return np.where(mask, shares, 0)
 
 
-class PReLU(Layer):
+class PReLU(Elementwise):
     """x where x >= 0, else alpha x, with a weight alpha: [..., 1 along shared_axes]."""
 
     def __init__(
@@ -154,7 +194,7 @@ class PReLU(Layer):
         return np.where(np.greater_equal(x, 0), x, np.multiply(self.read(self.alpha), x))
 
 
-class ActivityRegularization(Layer):
+class ActivityRegularization(Elementwise):
     """The identity, with a penalty on what passes."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **keywords: Any) -> None:
@@ -166,7 +206,7 @@ class ActivityRegularization(Layer):
         return x
 
 
-class Seeded(Layer):
+class Seeded(Elementwise):
     """A layer that draws random numbers while training. State: u32[2], (seed, draws so far)."""
 
     def __init__(self, seed: int | None = None, **keywords: Any) -> None:
@@ -261,7 +301,7 @@ class Lambda(Layer):
         return self.function(x)
 
 
-class Identity(Layer):
+class Identity(Elementwise):
     def call(self, x: Any) -> Any:
         return x
 
@@ -313,6 +353,8 @@ class RepeatVector(Layer):
 class TimeDistributed(Layer):
     """A layer applied to each step of [N, T, ...] alike."""
 
+    supports_masking = True
+
     def __init__(self, layer: Layer, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.layer = layer
@@ -323,7 +365,7 @@ class TimeDistributed(Layer):
         return np.reshape(y, (n, steps, *y.shape[1:]))
 
 
-class Rescaling(Layer):
+class Rescaling(Elementwise):
     """x scale + offset, of any numbers."""
 
     def __init__(self, scale: Any, offset: Any = 0.0, **keywords: Any) -> None:

@@ -36,12 +36,25 @@ def batch_norm(
     return _affine((x - mean) * factor, scale, bias)
 
 
-def moments(x: Any, axis: Axis, keepdims: bool = False) -> tuple[Any, Any]:
-    """Mean and (biased) variance along `axis`."""
-    mean = np.mean(x, axis=axis, keepdims=True)
+def moments(x: Any, axis: Axis, keepdims: bool = False, where: Any = None) -> tuple[Any, Any]:
+    """Mean and (biased) variance along `axis`.
+
+    where: bool, broadcast to x: the elements that count; of none both are 0.
+    """
+    mean = _mean(x, axis, where)
     centred = x - mean
-    var = np.mean(centred * centred, axis=axis, keepdims=keepdims)
-    return (mean if keepdims else np.reshape(mean, np.shape(var))), var
+    var = _mean(centred * centred, axis, where)
+    if keepdims:
+        return mean, var
+    return np.squeeze(mean, axis), np.squeeze(var, axis)
+
+
+def _mean(x: Any, axis: Axis, where: Any) -> Any:
+    """Along `axis`, which stays with size 1."""
+    if where is None:
+        return np.mean(x, axis=axis, keepdims=True)
+    counted = np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True, dtype=x.dtype)
+    return np.sum(np.where(where, x, 0), axis=axis, keepdims=True) / np.maximum(counted, 1)
 
 
 def group_norm(
@@ -112,13 +125,18 @@ def attention_weights(
     """How much each of q looks at each of k: [..., T, S]. See `scaled_dot_product_attention`."""
     scale = float(np.shape(q)[-1]) ** -0.5 if scale is None else scale
     scores = np.matmul(np.multiply(q, scale), np.swapaxes(k, -1, -2))
-    lowest = float(np.finfo(np.float16 if scores.dtype.itemsize == 2 else scores.dtype).min) / 2
+    least = lowest(scores.dtype)
     if is_causal:
         rows, columns = np.shape(scores)[-2:]
-        scores = np.where(np.tril(np.ones((rows, columns), np.bool_)), scores, lowest)
+        scores = np.where(np.tril(np.ones((rows, columns), np.bool_)), scores, least)
     if mask is not None:
         is_bool = (
             np.asarray(mask).dtype == BOOL if not hasattr(mask, "dtype") else mask.dtype == BOOL
         )
-        scores = np.where(mask, scores, lowest) if is_bool else scores + mask
+        scores = np.where(mask, scores, least) if is_bool else scores + mask
     return softmax(scores)
+
+
+def lowest(dtype: Any) -> float:
+    """A score that no other comes near, and that a sum with it does not overflow."""
+    return float(np.finfo(np.float16 if dtype.itemsize == 2 else dtype).min) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -12,11 +13,12 @@ import numpy as np
 
 from tracejit import tree
 from tracejit.ir.types import BF16
-from tracejit.nn import activations, initializers, symbolic
+from tracejit.nn import activations, initializers, masking, symbolic
 from tracejit.nn.configured import config_of, snake
 from tracejit.nn.mode import add_loss, current_mode, training_mode
 from tracejit.nn.module import Module
 from tracejit.nn.regularizers import get_constraint, get_regularizer
+from tracejit.source import here
 from tracejit.trace import default_float
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
@@ -34,10 +36,9 @@ def unique_name(base: str) -> str:
 
 
 @cache
-def _place_of_training(cls: Any) -> int | None:
-    """The position of `training` among the arguments of `call`; None where it has none."""
-    names = list(inspect.signature(cls.call).parameters)[1:]
-    return names.index("training") if "training" in names else None
+def arguments_of(cls: Any) -> tuple[str, ...]:
+    """The names of the arguments of `call`."""
+    return tuple(inspect.signature(cls.call).parameters)[1:]
 
 
 def shapes_of(value: Any) -> Any:
@@ -56,6 +57,8 @@ class Layer(Module):
     """
 
     built = False
+    # Whether the masks of the input hold for the result too: see `compute_mask`.
+    supports_masking = False
     untracked = frozenset({"_penalized", "_constrained"})
     _name: str | None
     _penalized: list[tuple[Variable, Any]]
@@ -159,7 +162,9 @@ class Layer(Module):
         if isinstance(value, np.ndarray | Tracer):
             dtype = value.dtype
             if dtype != self.compute_dtype and (dtype.kind == "f" or dtype == BF16):
-                return value.astype(self.compute_dtype)
+                cast = value.astype(self.compute_dtype)
+                masking.put(cast, masking.of(value))
+                return cast
         return value
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -169,27 +174,61 @@ class Layer(Module):
         if not self.built:
             self.build_from(*args, **keywords)
         training = keywords.pop("training", None)
-        cls: Any = type(self)
-        place = _place_of_training(cls)
+        names = arguments_of(type(self))
+        mask = self._find_masks(names, args, keywords)
         if training is None:
-            if place is not None and place >= len(args):
+            if "training" in names and names.index("training") >= len(args):
                 keywords["training"] = self.mode()
-            return self._finished(self.call(*args, **keywords))
-        if place is not None:
+            return self._finished(self.call(*args, **keywords), args, mask)
+        if "training" in names:
             keywords["training"] = training
         with training_mode(training):
-            return self._finished(self.call(*args, **keywords))
+            return self._finished(self.call(*args, **keywords), args, mask)
+
+    def _find_masks(
+        self, names: tuple[str, ...], args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Any:
+        """The mask of the first argument; all that `call` asks for and did not get are put in."""
+        first = masking.of(args[0]) if args else None
+        if "mask" in names[len(args) :]:
+            if keywords.get("mask") is None and first is not None:
+                keywords["mask"] = first
+            first = keywords.get("mask")
+        for name, value in (*zip(names, args, strict=False), *list(keywords.items())):
+            wanted = f"{name}_mask"
+            if wanted in names[len(args) :] and keywords.get(wanted) is None:
+                found = masking.of(value)
+                if found is not None:
+                    keywords[wanted] = found
+        return first
 
     def mode(self) -> bool:
         """Whether this is training: as the enclosing call says, else as `train()` said."""
         mode = current_mode()
         return self.training if mode is None else mode
 
-    def _finished(self, result: Any) -> Any:
+    def _finished(self, result: Any, args: tuple[Any, ...], mask: Any) -> Any:
         if self.activity_regularizer is not None:
             for leaf in tree.leaves(result):
                 add_loss(self.activity_regularizer(leaf) / leaf.shape[0])
+        if self.supports_masking:
+            made = self.compute_mask(args[0] if args else None, mask)
+            if made is not None:
+                masking.put(result, made)
+        elif mask is not None:
+            warnings.warn(
+                f"{self.name}: {type(self).__name__} does not pass masks on: what follows it sees"
+                f" all steps as counting{here()}",
+                stacklevel=3,
+            )
         return result
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask on the result, for that of the first input; None for none.
+
+        Asked where `supports_masking` is set. A list for a result of several arrays.
+        """
+        return mask
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the result for that of the input; builds the layer."""
@@ -206,6 +245,9 @@ def layers_in(module: Module) -> Iterator[Layer]:
 
 class Weighted(Layer):
     """A layer with a kernel, a bias and an activation, and Keras's arguments for each."""
+
+    kernel: Any = None
+    bias: Any = None
 
     def __init__(
         self,
@@ -224,8 +266,6 @@ class Weighted(Layer):
         self.use_bias = use_bias
         self._kernel = (kernel_initializer, kernel_regularizer, kernel_constraint)
         self._bias = (bias_initializer, bias_regularizer, bias_constraint)
-        self.kernel: Any = None
-        self.bias: Any = None
 
     def add_kernel(self, shape: Any) -> Variable:
         draw, regularizer, constraint = self._kernel

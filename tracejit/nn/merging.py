@@ -7,47 +7,83 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.nn import masking
 from tracejit.nn.layer import Layer
 
 
-class Add(Layer):
+class Merging(Layer):
+    """A step of the result counts where it counts in any input; one without a mask has all."""
+
+    supports_masking = True
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        if mask is None or any(one is None for one in mask):
+            return None
+        return reduce(np.logical_or, mask)
+
+
+class Add(Merging):
     def call(self, inputs: Any) -> Any:
         return reduce(np.add, inputs)
 
 
-class Subtract(Layer):
+class Subtract(Merging):
     def call(self, inputs: Any) -> Any:
         first, second = inputs
         return np.subtract(first, second)
 
 
-class Multiply(Layer):
+class Multiply(Merging):
     def call(self, inputs: Any) -> Any:
         return reduce(np.multiply, inputs)
 
 
-class Average(Layer):
+class Average(Merging):
     def call(self, inputs: Any) -> Any:
         return reduce(np.add, inputs) / len(inputs)
 
 
-class Maximum(Layer):
+class Maximum(Merging):
     def call(self, inputs: Any) -> Any:
-        return reduce(np.maximum, inputs)
+        return extreme(np.maximum, inputs)
 
 
-class Minimum(Layer):
+class Minimum(Merging):
     def call(self, inputs: Any) -> Any:
-        return reduce(np.minimum, inputs)
+        return extreme(np.minimum, inputs)
 
 
-class Concatenate(Layer):
+def extreme(of_two: Any, inputs: Any) -> Any:
+    """The largest or smallest; a step that does not count in one input is not compared."""
+    out, counts = inputs[0], masking.of(inputs[0])
+    for x in inputs[1:]:
+        mask = masking.of(x)
+        other = x if mask is None else np.where(masking.wide(mask, x), x, out)
+        if counts is not None:
+            out = np.where(masking.wide(counts, out), out, x)
+        both = mask is not None and counts is not None
+        counts = np.logical_or(counts, mask) if both else None
+        out = of_two(out, other)
+    return out
+
+
+class Concatenate(Merging):
     def __init__(self, axis: int = -1, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.axis = axis
 
     def call(self, inputs: Any) -> Any:
         return np.concatenate(list(inputs), axis=self.axis)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """As Keras: along the last axis, a step counts where it does in any input."""
+        if mask is None:
+            return None
+        full = [
+            np.broadcast_to(np.True_ if m is None else masking.wide(m, x), x.shape)
+            for x, m in zip(inputs, mask, strict=True)
+        ]
+        return np.any(np.concatenate(full, axis=self.axis), axis=-1)
 
 
 class Dot(Layer):

@@ -8,13 +8,13 @@ import numpy as np
 
 from tracejit.errors import ShapeError
 from tracejit.ir.types import F32
-from tracejit.nn import activations, functions
-from tracejit.nn.layer import Layer
+from tracejit.nn import activations, functions, masking
+from tracejit.nn.core import Elementwise
 from tracejit.source import here
 from tracejit.variable import Variable
 
 
-class Normalizing(Layer):
+class Normalizing(Elementwise):
     """A layer with a scale `gamma` and an offset `beta`, and Keras's arguments for each."""
 
     def __init__(
@@ -95,13 +95,17 @@ class BatchNormalization(Normalizing):
             shape, variance, trainable=False, name="moving_variance"
         )
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        """While training the batch's own moments, which then enter the running ones."""
+    def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """While training the batch's own moments, which then enter the running ones.
+
+        mask: bool, of one axis less than x; only where it is True an element enters a moment.
+        """
         channel = self.axis % x.ndim
         if training and self.trainable:
             rest = tuple(d for d in range(x.ndim) if d != channel)
             wide = x if x.dtype.itemsize > 2 else np.astype(x, F32)
-            mean, variance = functions.moments(wide, rest)
+            where = None if mask is None else masking.wide(mask, x)
+            mean, variance = functions.moments(wide, rest, where=where)
             for running, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 kept = running.value
                 running.assign(kept * self.momentum + now * (1 - self.momentum))
@@ -143,7 +147,7 @@ class LayerNormalization(Normalizing):
         return functions.layer_norm(x, gamma, beta, axes, self.epsilon)
 
 
-class RMSNormalization(Layer):
+class RMSNormalization(Elementwise):
     """x / sqrt(mean(x^2) + epsilon), times scale. Weight: scale. Source: arXiv:1910.07467."""
 
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **keywords: Any) -> None:
@@ -189,7 +193,7 @@ class GroupNormalization(Normalizing):
         return y if last else np.moveaxis(y, -1, self.axis)
 
 
-class UnitNormalization(Layer):
+class UnitNormalization(Elementwise):
     """x / its 2-norm along `axis`."""
 
     def __init__(self, axis: Any = -1, **keywords: Any) -> None:
@@ -202,7 +206,7 @@ class UnitNormalization(Layer):
         return x * activations.primitive("rsqrt", np.maximum(square, 1e-12))
 
 
-class Normalization(Layer):
+class Normalization(Elementwise):
     """(x - mean) / sqrt(variance), both given or found by `adapt`; `axis`: those kept apart."""
 
     def __init__(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tracejit.nn import pooling
 from tracejit.nn.convolution_layers import checked_format
+from tracejit.nn.functions import moments
 from tracejit.nn.layer import Layer
 
 
@@ -68,7 +71,20 @@ class GlobalMaxPooling2D(_GlobalPooling):
 
 
 class GlobalAveragePooling1D(_GlobalPooling):
+    """The mean over the steps; with a mask bool[N, T], over those that count."""
+
     function = pooling.global_avg_pool
+    supports_masking = True
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(x)
+        time = 1 if self.data_format == "channels_last" else 2
+        where = np.expand_dims(mask, 3 - time)
+        return moments(x, time, self.keepdims, where)[0]
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalPooling):

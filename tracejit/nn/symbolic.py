@@ -129,7 +129,8 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[s
     made = Graph(
         name, tuple(trace.inputs + trace.captured_nodes), tuple(nodes), (None,) * len(nodes)
     )
-    call = Call(function, args, keywords, flops_of(made) // _SOME_BATCH)
+    batch = next((x.type.shape[0] for x in leaves if isinstance(x, Symbol)), 1)
+    call = Call(function, args, keywords, flops_of(made) // max(batch, 1))
     symbols = [Symbol(sizes(node.shape), node.dtype, name, call, i) for i, node in enumerate(nodes)]
     return tree.unflatten(out_spec, symbols)
 
