@@ -42,9 +42,7 @@ def train_step(state, x, y):
     m = tj.tree.map(lambda m, g: m + 0.1 * (g - m), state["m"], grads)
     v = tj.tree.map(lambda v, g: v + 0.001 * (g * g - v), state["v"], grads)
     scale = learning_rate(t) * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-    params = tj.tree.map(
-        lambda p, m, v: p - scale * m / (np.sqrt(v) + 1e-8), state["params"], m, v
-    )
+    params = tj.tree.map(lambda p, m, v: p - scale * m / (np.sqrt(v) + 1e-8), state["params"], m, v)
     return {"params": params, "m": m, "v": v, "t": t}, loss
 
 

@@ -3,25 +3,25 @@
 Source: Kingma & Welling 2013, arXiv:1312.6114. In Keras the step would be written in the terms of
 one backend (a GradientTape, or a torch backward); here it is NumPy, and fit compiles it whole.
 
-python examples/vae_digits.py [--short]
+python examples/vae_digits.py [--short] [--picture FILE]
 """
 
 import sys
 
-import digits_data
+import mnist_data
 import numpy as np
 
 import tracejit as tj
 from tracejit import nn, optim, random
 
-CODE = 8
+CODE, PIXELS = 16, 28 * 28
 
 
 class VAE(tj.Model):
     def __init__(self):
         super().__init__()
-        self.encoder = tj.Sequential([nn.Dense(128, "silu"), nn.Dense(2 * CODE)])
-        self.decoder = tj.Sequential([nn.Dense(128, "silu"), nn.Dense(64)])
+        self.encoder = tj.Sequential([nn.Dense(256, "silu"), nn.Dense(2 * CODE)])
+        self.decoder = tj.Sequential([nn.Dense(256, "silu"), nn.Dense(PIXELS)])
         self.key = tj.Variable(random.key(1), trainable=False)
 
     def call(self, x):
@@ -56,22 +56,26 @@ class VAE(tj.Model):
 
 
 def draw(images):
-    """Images [n, 64] side by side, in characters."""
-    rows = np.concatenate(images.reshape(-1, 8, 8), axis=1)
+    """Images [n, 28, 28] side by side, in characters, every second row."""
+    rows = np.concatenate(images[:, ::2], axis=1)
     return "\n".join("".join(" .:-=+*#%@"[min(int(v * 10), 9)] for v in row) for row in rows)
 
 
-def main(short=False):
+def main(short=False, picture=None):
     nn.set_random_seed(0)
-    digits = digits_data.load()
+    images = mnist_data.load(few=short).x_train.reshape(-1, PIXELS)
     model = VAE()
     model.compile(optim.Adam(2e-3))
     epochs = 3 if short else 60
-    history = model.fit(digits.x_train, batch_size=32, epochs=epochs, verbose=2).history
-    sample = tj.jit(lambda key: model.sample(key, 8))
-    print(draw(sample(random.key(7))))
+    history = model.fit(images, batch_size=50, epochs=epochs, verbose=2).history
+    sample = tj.jit(lambda key: model.sample(key, 30))
+    drawn = sample(random.key(7)).reshape(-1, 28, 28)
+    print(draw(drawn[:4]))
+    if picture:
+        mnist_data.save_picture(picture, drawn)
     return history["loss"]
 
 
 if __name__ == "__main__":
-    main("--short" in sys.argv)
+    at = sys.argv.index("--picture") + 1 if "--picture" in sys.argv else None
+    main("--short" in sys.argv, sys.argv[at] if at else None)

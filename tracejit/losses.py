@@ -26,9 +26,16 @@ def as_array(x: Any) -> Any:
     return x if hasattr(x, "dtype") else np.asarray(x)
 
 
+def widened(x: Any) -> Any:
+    """16 bits become f32: sums over classes and examples need them."""
+    x = as_array(x)
+    narrow = x.dtype.itemsize == 2 and x.dtype.kind not in "iu"
+    return np.astype(x, np.float32) if narrow else x
+
+
 def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Both at one rank, where one has a last axis of size 1 more; y_true in y_pred's dtype."""
-    t, p = as_array(y_true), as_array(y_pred)
+    t, p = as_array(y_true), widened(y_pred)
     if p.dtype.kind in "iub":
         p = np.astype(p, np.float32)
     if t.ndim == p.ndim + 1 and t.shape[-1] == 1:
@@ -191,7 +198,7 @@ def sparse_categorical_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None
 ) -> Any:
     """y_true: the class, int[...] or [..., 1]. Examples of `ignore_class` count 0."""
-    t, p = as_array(y_true), as_array(y_pred)
+    t, p = as_array(y_true), widened(y_pred)
     if t.ndim == p.ndim and t.shape[-1] == 1:
         t = np.squeeze(t, -1)
     if t.dtype.kind not in "iu":

@@ -227,7 +227,7 @@ def _training(model: Any, describe: _Describer) -> tuple[dict[str, Array], Any]:
     if compiled is None:
         return {}, None
     optimizer = compiled.optimizer
-    arrays = {"optimizer.step": optimizer.step.numpy()}
+    arrays = {f"optimizer.{n}": v.numpy() for n, v in optimizer.counters().items()}
     names = {id(v): n for n, v in model.named_variables()}
     for variable, slots in optimizer._state.items():
         for slot, held in zip(optimizer.all_slots(), slots, strict=True):
@@ -308,7 +308,7 @@ def _resume(path: Any, model: Any, make: _Maker, settings: Any, arrays: dict[str
     if settings["learning_rate"] is not None:
         optimizer.learning_rate = settings["learning_rate"]
     named = dict(model.named_variables())
-    held: dict[str, Variable] = {"step": optimizer.step}
+    held: dict[str, Variable] = optimizer.counters()
     trained = {
         key.split("/", 1)[1] for key in arrays if key.startswith("optimizer.") and "/" in key
     }

@@ -194,7 +194,9 @@ def assert_same(found: Any, wanted: Any) -> None:
 
 
 def test_every_optimizer_has_a_row() -> None:
-    assert {name.split()[0] for name in ROWS} == set(optim.optimizers.OPTIMIZERS)
+    # LossScaleOptimizer has no rule of its own: see test_precision.py.
+    rules = set(optim.optimizers.OPTIMIZERS) - {"LossScaleOptimizer"}
+    assert {name.split()[0] for name in ROWS} == rules
 
 
 @pytest.mark.parametrize("name", ROWS)

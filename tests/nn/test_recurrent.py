@@ -110,6 +110,15 @@ def test_a_cell_of_ones_own() -> None:
     assert (layer(X)[1][0].sum() - first[0].sum()) / step == pytest.approx(g.sum(), rel=1e-4)
 
 
+def test_the_summary_counts_every_turn() -> None:
+    layer = nn.SimpleRNN(4, activation="linear", use_bias=False)
+    model = tj.Sequential([tj.Input((5, 3)), layer])
+    text: list[str] = []
+    model.summary(width=100, print_fn=text.append)
+    of_x, of_h, added = 5 * 2 * 3 * 4, 5 * 2 * 4 * 4, 5 * 4
+    assert f" {of_x + of_h + added} " in text[0]
+
+
 def test_the_forget_gate_begins_open() -> None:
     layer = nn.LSTM(2)
     layer(X)

@@ -112,7 +112,8 @@ class MeanMetricWrapper(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         weight = heeding(masking.of(y_pred), sample_weight, False, self.dtype)
-        super().update_state(self._function(y_true, y_pred, **self._settings), weight)
+        values = self._function(y_true, y_pred, **self._settings)
+        super().update_state(values, weight)
 
 
 def mean_of(name: str, function: Callable[..., Any]) -> type[Any]:

@@ -140,9 +140,10 @@ def train_step(model: Any, x: Any, y: Any, weight: Any) -> Any:
         with training_mode(True), collected_losses() as extra:
             y_pred = model(x, training=True)
         masks = [masking.of(p) for p in tree.leaves(y_pred)]
-        return compiled.total_loss(model, y, y_pred, weight, extra), (y_pred, masks)
+        loss = compiled.total_loss(model, y, y_pred, weight, extra)
+        return compiled.optimizer.scale_loss(loss), (loss, y_pred, masks)
 
-    (loss, (y_pred, masks)), grads = value_and_grad(loss_fn, wrt=variables, has_aux=True)()
+    (_, (loss, y_pred, masks)), grads = value_and_grad(loss_fn, wrt=variables, has_aux=True)()
     masking.put(tree.leaves(y_pred), masks)
     compiled.optimizer.apply(grads, variables)
     model.apply_constraints()

@@ -11,6 +11,7 @@ import numpy as np
 from tracejit import optim, tree
 from tracejit.callbacks import History
 from tracejit.ir.graph import Array
+from tracejit.ir.types import F16, F32
 from tracejit.jit import jit
 from tracejit.models import compiled as steps
 from tracejit.models import fitting
@@ -18,7 +19,7 @@ from tracejit.models.batches import ArrayBatches, Batch, as_numpy
 from tracejit.models.compiled import Compiled
 from tracejit.nn import symbolic
 from tracejit.nn.initializers import new_seed
-from tracejit.nn.layer import Layer
+from tracejit.nn.layer import Layer, layers_in
 
 
 class Model(Layer):
@@ -102,11 +103,17 @@ class Model(Layer):
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
+        auto_scale_loss: bool = True,
     ) -> None:
-        """Says how to train. run_eagerly: define by run, for a debugger."""
-        self.compiled = Compiled(
-            optim.get(optimizer), loss, loss_weights, metrics, weighted_metrics, run_eagerly
-        )
+        """Says how to train. run_eagerly: define by run, for a debugger.
+
+        auto_scale_loss: an `optim.LossScaleOptimizer` if a layer keeps f32 and computes in f16.
+        """
+        found = optim.get(optimizer)
+        if auto_scale_loss and not isinstance(found, optim.LossScaleOptimizer):
+            kinds = {(layer.dtype, layer.compute_dtype) for layer in layers_in(self)}
+            found = optim.LossScaleOptimizer(found) if (F32, F16) in kinds else found
+        self.compiled = Compiled(found, loss, loss_weights, metrics, weighted_metrics, run_eagerly)
 
     def needs_compile(self) -> Compiled:
         if self.compiled is None:

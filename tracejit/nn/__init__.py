@@ -67,6 +67,7 @@ from tracejit.nn.core import (
     Permute,
     PReLU,
     ReLU,
+    Remat,
     RepeatVector,
     Rescaling,
     Reshape,
@@ -122,6 +123,10 @@ from tracejit.nn.normalization import (
     Normalization,
     RMSNormalization,
     UnitNormalization,
+)
+from tracejit.nn.policy import (
+    dtype_policy,
+    set_dtype_policy,
 )
 from tracejit.nn.pooling import (
     avg_pool1d,
@@ -209,6 +214,7 @@ __all__ = [
     "Permute",
     "RMSNormalization",
     "ReLU",
+    "Remat",
     "RepeatVector",
     "Rescaling",
     "Reshape",
@@ -243,6 +249,7 @@ __all__ = [
     "conv_transpose3d",
     "depthwise_conv2d",
     "dropout",
+    "dtype_policy",
     "elu",
     "embedding",
     "exponential",
@@ -272,6 +279,7 @@ __all__ = [
     "rms_norm",
     "scaled_dot_product_attention",
     "selu",
+    "set_dtype_policy",
     "set_random_seed",
     "sigmoid",
     "sigmoid_cross_entropy",

@@ -79,10 +79,9 @@ class MultiHeadAttention(Layer):
 
         def project(name: str, ins: tuple[int, ...], outs: tuple[int, ...]) -> Projection:
             layer = Projection(
-                ins, outs, use_bias=self.use_bias, name=f"{self.name}_{name}", dtype=self.dtype,
-                **self._drawn,
+                ins, outs, use_bias=self.use_bias, name=f"{self.name}_{name}",
+                dtype=self.dtype_policy, **self._drawn,
             )  # fmt: skip
-            layer.compute_dtype = self.compute_dtype
             layer.build(None)
             layer.built = True
             return layer
@@ -91,7 +90,11 @@ class MultiHeadAttention(Layer):
         self.key = project("key", (key_shape[-1],), (heads, self.key_dim))
         self.value = project("value", (value_shape[-1],), (heads, self.value_dim))
         rate, seed = self._dropout_settings
-        self.dropout = Dropout(rate, seed=seed, name=f"{self.name}_dropout") if rate else None
+        self.dropout = (
+            Dropout(rate, seed=seed, name=f"{self.name}_dropout", dtype=self.dtype_policy)
+            if rate
+            else None
+        )
         self.output = project("output", (heads, self.value_dim), (width,))
 
     def call(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit import random
+from tracejit.custom import checkpoint
 from tracejit.errors import ShapeError
 from tracejit.nn import activations, functions
 from tracejit.nn.initializers import new_seed
@@ -363,6 +364,23 @@ class TimeDistributed(Layer):
         n, steps, *rest = x.shape
         y = self.layer(np.reshape(x, (n * steps, *rest)), training=training)
         return np.reshape(y, (n, steps, *y.shape[1:]))
+
+
+class Remat(Elementwise):
+    """A layer whose inner values are not kept for the backward sweep but computed again.
+
+    Less memory, more work: see `tj.checkpoint`, which `keras.remat` corresponds to.
+    """
+
+    def __init__(self, layer: Layer, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.layer = layer
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return checkpoint(self.layer)(x, training=training)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return self.layer.compute_mask(inputs, mask) if self.layer.supports_masking else None
 
 
 class Rescaling(Elementwise):

@@ -17,13 +17,11 @@ from tracejit.nn import activations, initializers, masking, symbolic
 from tracejit.nn.configured import config_of, snake
 from tracejit.nn.mode import add_loss, current_mode, training_mode
 from tracejit.nn.module import Module
+from tracejit.nn.policy import dtype_policy, dtypes_of
 from tracejit.nn.regularizers import get_constraint, get_regularizer
 from tracejit.source import here
-from tracejit.trace import default_float
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
-
-_POLICIES = {"mixed_bfloat16": BF16, "mixed_float16": np.dtype(np.float16)}
 
 _counts: Counter[str] = Counter()
 
@@ -53,7 +51,8 @@ class Layer(Module):
 
     name: as Keras would give it if None. trainable: False freezes it. activity_regularizer: a
     penalty on the result, per example. dtype: of the weights and of the computation, into which
-    inputs of another float dtype are cast, as in Keras; "mixed_bfloat16" keeps weights in f32.
+    inputs of another float dtype are cast, as in Keras; "mixed_bfloat16" keeps weights in f32;
+    None is what `nn.set_dtype_policy` set.
     """
 
     built = False
@@ -66,14 +65,20 @@ class Layer(Module):
     activity_regularizer: Any
     dtype: Any
     compute_dtype: Any
+    dtype_policy: Any
 
     def __new__(cls, *args: Any, **keywords: Any) -> Self:
         self = super().__new__(cls, *args, **keywords)
         self._name = None
         self._penalized, self._constrained = [], []
         self.activity_regularizer = None
-        self.dtype = self.compute_dtype = default_float()
+        self._set_policy(None)
         return self
+
+    def _set_policy(self, policy: Any) -> None:
+        """policy: what `dtype` may be; layers inside are given `self.dtype_policy`."""
+        self.dtype_policy = dtype_policy() if policy is None else policy
+        self.dtype, self.compute_dtype = dtypes_of(policy)
 
     def __init__(
         self,
@@ -86,10 +91,8 @@ class Layer(Module):
         self._name = name
         self.trainable = trainable
         self.activity_regularizer = get_regularizer(activity_regularizer)
-        if isinstance(dtype, str) and dtype in _POLICIES:
-            self.compute_dtype = _POLICIES[dtype]
-        elif dtype is not None:
-            self.dtype = self.compute_dtype = np.dtype(dtype)
+        if dtype is not None:
+            self._set_policy(dtype)
 
     @property
     def name(self) -> str:
@@ -98,8 +101,9 @@ class Layer(Module):
         return self._name
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments it was made with, and its name."""
-        return {**config_of(type(self), self._made_from), "name": self.name}
+        """The arguments it was made with, its name, and the policy that stood in for `dtype`."""
+        policy = {} if self.dtype_policy is None else {"dtype": self.dtype_policy}
+        return {**policy, **config_of(type(self), self._made_from), "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

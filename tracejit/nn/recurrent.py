@@ -50,7 +50,8 @@ class RNN(Layer):
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)
-        self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else cell
+        several = isinstance(cell, list | tuple)
+        self.cell = StackedRNNCells(cell, dtype=self.dtype_policy) if several else cell
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask = zero_output_for_mask

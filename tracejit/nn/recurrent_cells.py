@@ -51,7 +51,9 @@ class RecurrentCell(Weighted):
         self._recurrent = (recurrent_initializer, recurrent_regularizer, recurrent_constraint)
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.drops = [
-            Dropout(rate, seed=seed, name=f"{self.name}_{name}") if rate else None
+            Dropout(rate, seed=seed, name=f"{self.name}_{name}", dtype=self.dtype_policy)
+            if rate
+            else None
             for rate, name in ((dropout, "dropout"), (recurrent_dropout, "recurrent_dropout"))
         ]
 
@@ -295,7 +297,8 @@ def initial_state(cell: Any, batch: int, dtype: Any) -> list[Any]:
         given = cell.get_initial_state(batch_size=batch)
         return list(given) if isinstance(given, list | tuple) else [given]
     sizes = cell.state_size if isinstance(cell.state_size, list | tuple) else [cell.state_size]
-    return [tnp.zeros((batch, size), dtype) for size in sizes]
+    own = getattr(cell, "compute_dtype", dtype)
+    return [tnp.zeros((batch, size), own) for size in sizes]
 
 
 def step_of(cell: Any, batch: int, training: Any) -> Step:

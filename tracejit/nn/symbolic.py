@@ -139,14 +139,23 @@ def sizes(shape: tuple[int, ...]) -> Sizes:
     return tuple(None if n == _SOME_BATCH else n for n in shape)
 
 
-_FREE = {"input", "full", "iota", "reshape", "transpose", "broadcast", "slice", "stop_gradient"}
+_FREE = {
+    "input", "full", "iota", "reshape", "transpose", "broadcast", "slice", "reverse", "item",
+    "stop_gradient",
+}  # fmt: skip
 
 
 def flops_of(graph: Graph) -> int:
-    """Additions and multiplications: two per product that is summed, one per other element."""
+    """Additions and multiplications: two per product that is summed, one per other element.
+
+    A scan's body counts for each turn.
+    """
     total = 0
     for node in graph.nodes():
         if node.op in _FREE:
+            continue
+        if node.op == "scan":
+            total += int(node.attrs["length"]) * flops_of(node.attrs["body"])
             continue
         total += node.type.size * (2 * _summed(node) if node.op in ("dot_general", "conv") else 1)
     return total

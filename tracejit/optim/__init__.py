@@ -1,6 +1,7 @@
 """Optimizers, for Variables (`apply`) and for pytrees (`init`, `update`)."""
 
 from tracejit.optim import schedules
+from tracejit.optim.loss_scale import LossScaleOptimizer
 from tracejit.optim.optimizer import Optimizer
 from tracejit.optim.optimizers import (
     SGD,
@@ -27,6 +28,7 @@ __all__ = [
     "Adamax",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
     "Muon",
     "Nadam",
     "Optimizer",

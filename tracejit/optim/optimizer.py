@@ -112,6 +112,14 @@ class Optimizer(Configured):
         """The step count, then the slots of every Variable seen so far."""
         return [self.step, *(slot for slots in self._state.values() for slot in slots)]
 
+    def counters(self) -> dict[str, Variable]:
+        """The Variables that belong to no weight, by name."""
+        return {"step": self.step}
+
+    def scale_loss(self, loss: Any) -> Any:
+        """What to differentiate instead of the loss: see `LossScaleOptimizer`."""
+        return loss
+
     def build(self, variables: Sequence[Variable]) -> None:
         """Makes the slots of these Variables now; else the first `apply` does."""
         for variable in variables:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.nn.configured import lookup
+from tracejit.optim.loss_scale import LossScaleOptimizer
 from tracejit.optim.optimizer import Optimizer, Rate, Slots, check_unit_interval, like, norm
 
 
@@ -327,6 +328,7 @@ OPTIMIZERS: dict[str, type[Any]] = {
     c.__name__: c
     for c in (
         SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, Nadam, Lion, Lamb, Muon,
+        LossScaleOptimizer,
     )
 }  # fmt: skip
 
@@ -335,6 +337,6 @@ def get(identifier: Any) -> Any:
     """An optimizer by name ("adam"), or what is one already."""
     return (
         identifier
-        if isinstance(identifier, Optimizer)
+        if isinstance(identifier, Optimizer | LossScaleOptimizer)
         else lookup(identifier, OPTIMIZERS, "optimizer")
     )
