@@ -16,7 +16,7 @@ from tracejit import losses, nn, optim
 
 def main(short=False):
     nn.set_random_seed(0)
-    data = mnist_data.load(few=short)
+    data = mnist_data.load(every=8 if short else 1)
     x_train, x_test = data.x_train[..., 0], data.x_test[..., 0]  # 28 steps of 28 numbers
     epochs, batch = (3 if short else 20), 50
     model = tj.Sequential(

@@ -50,9 +50,9 @@ def main(short=False):
         model = network()
     finally:
         nn.set_dtype_policy(None)
-    data = mnist_data.load(few=short)
-    epochs, batch, used = (2 if short else 12), 50, (400 if short else len(data.x_train))
-    steps = epochs * used // batch
+    data = mnist_data.load(every=10 if short else 1)
+    epochs, batch = (2 if short else 12), 50
+    steps = epochs * len(data.x_train) // batch
     model.summary()
     model.compile(
         optim.AdamW(optim.schedules.CosineDecay(3e-3, steps), weight_decay=0.01),
@@ -60,7 +60,7 @@ def main(short=False):
         metrics=["accuracy"],
     )
     history = model.fit(
-        data.x_train[:used], data.y_train[:used], batch_size=batch, epochs=epochs,
+        data.x_train, data.y_train, batch_size=batch, epochs=epochs,
         validation_data=(data.x_test, data.y_test), verbose=2,
     ).history  # fmt: skip
     loss, accuracy = model.evaluate(data.x_test, data.y_test)

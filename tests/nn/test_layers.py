@@ -75,6 +75,12 @@ ROWS: dict[str, Row] = {
         lambda w, x: np.tanh(x @ w[0] + w[1]),
         ((5, 2), (2,)),
     ),
+    "Remat": Row(
+        lambda: nn.Remat(nn.Dense(2, "tanh", **F64), **F64),
+        ((3, 5),),
+        lambda w, x: np.tanh(x @ w[0] + w[1]),
+        ((5, 2), (2,)),
+    ),
     "Rescaling": Row(lambda: nn.Rescaling(2, -1.0, **F64), ((3, 4),), lambda w, x: x * 2 - 1),
     "Identity": Row(lambda: nn.Identity(**F64), ((3, 4),), lambda w, x: x),
     "Lambda": Row(lambda: nn.Lambda(np.sin, **F64), ((3, 4),), lambda w, x: np.sin(x)),

@@ -178,7 +178,8 @@ class Layer(Module):
         if not self.built:
             self.build_from(*args, **keywords)
         training = keywords.pop("training", None)
-        names = arguments_of(type(self))
+        cls: Any = type(self)
+        names = arguments_of(cls)
         mask = self._find_masks(names, args, keywords)
         if training is None:
             if "training" in names and names.index("training") >= len(args):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class RNN(Layer):
     ) -> None:
         super().__init__(**keywords)
         several = isinstance(cell, list | tuple)
-        self.cell = StackedRNNCells(cell, dtype=self.dtype_policy) if several else cell
+        self.cell: Any = StackedRNNCells(cell, dtype=self.dtype_policy) if several else cell
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
         self.zero_output_for_mask = zero_output_for_mask
@@ -227,7 +228,7 @@ class GRU(_RNNOf):
         )  # fmt: skip
 
 
-MERGES = {
+MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concat": lambda a, b: np.concatenate([a, b], axis=-1),
     "sum": np.add,
     "ave": lambda a, b: (a + b) / 2,
@@ -276,7 +277,8 @@ class Bidirectional(Layer):
     ) -> Any:
         """initial_state: the forward layer's states, then as many of the backward layer."""
         half = 0 if initial_state is None else len(initial_state) // 2
-        outs, states = [], []
+        outs: list[Any] = []
+        states: list[Any] = []
         for i, layer in enumerate((self.forward_layer, self.backward_layer)):
             first = list(initial_state[i * half : (i + 1) * half]) if half else None
             given = layer(x, initial_state=first, mask=mask, training=training)

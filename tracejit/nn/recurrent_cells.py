@@ -305,7 +305,8 @@ def step_of(cell: Any, batch: int, training: Any) -> Step:
     """The step of a cell of one's own, or of ours, whose dropout is the same at all steps."""
     if isinstance(cell, RecurrentCell):
         return cell.step(batch, training)
-    told = {"training": training} if "training" in arguments_of(type(cell)) else {}
+    cls: Any = type(cell)
+    told = {"training": training} if "training" in arguments_of(cls) else {}
 
     def step(x: Any, states: Any) -> tuple[Any, Any]:
         out, new = cell(x, states, **told)

@@ -16,6 +16,7 @@ import numpy as np
 from tracejit import tree
 from tracejit.errors import ConcretizationError
 from tracejit.ir.graph import Graph
+from tracejit.ir.loops import Scan
 from tracejit.ir.types import TensorType
 from tracejit.source import here
 from tracejit.trace import Trace, default_float
@@ -155,7 +156,7 @@ def flops_of(graph: Graph) -> int:
         if node.op in _FREE:
             continue
         if node.op == "scan":
-            total += int(node.attrs["length"]) * flops_of(node.attrs["body"])
+            total += Scan.of(node).length * flops_of(Scan.of(node).body)
             continue
         total += node.type.size * (2 * _summed(node) if node.op in ("dot_general", "conv") else 1)
     return total
