@@ -14,8 +14,9 @@ from benchmarks.stopwatch import CALLS, Timing
 from benchmarks.workloads import CNNS, MLPS
 
 ROOT = Path(__file__).parent.parent
-# Settings that make some BLAS builds run the kernels of another CPU, which would flatter us.
-UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+# Settings that make some BLAS builds run the kernels of another CPU, which would flatter us; and
+# the one that keeps a checkout from having bytecode, which installed peers have.
+UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
 
 
 class PeerError(RuntimeError):

@@ -82,8 +82,8 @@ class Program:
 
     def _objects(self, watch: Stopwatch) -> list[bytes]:
         # A kernel's symbol says all that its code depends on.
-        identities = {symbol: "" for symbol in self.artifact.symbols}
-        identities[SYMBOL] = self.artifact.identity
+        identities = {SYMBOL: self.artifact.identity}
+        identities |= {symbol: "" for symbol in self.artifact.symbols}
 
         def module(symbol: str) -> str:
             return self.stages.module(symbol)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tracejit.codegen.runtime.cache import cache_key, disk_cache
 from tracejit.codegen.runtime.cpus import available_cpus
-from tracejit.codegen.runtime.toolchain import compile_ir
+from tracejit.codegen.runtime.ready import prepare
+from tracejit.codegen.runtime.toolchain import CODEGEN_LEVEL, QUICK_LEVEL, compile_ir
 from tracejit.ir import config
 from tracejit.ir.log import Stopwatch, log
 
@@ -75,14 +76,18 @@ def _compiled(
         watch = Stopwatch()
         text = module(symbol)
         watch.lap("emit")
-        (code,) = compile_ir([text])
+        level = QUICK_LEVEL if symbol == SYMBOL else CODEGEN_LEVEL
+        (code,) = compile_ir([text], level=level)
         watch.lap("compile")
         return symbol, code, watch
 
-    if len(symbols) < 2:
-        return [compiled(symbol) for symbol in symbols]
-    with ThreadPoolExecutor(min(available_cpus(), len(symbols)), "tracejit-compile") as pool:
-        return list(pool.map(compiled, symbols))
+    if not symbols:
+        return []
+    with ThreadPoolExecutor(available_cpus(), "tracejit-compile") as pool:
+        runtime = pool.submit(prepare)
+        done = list(pool.map(compiled, symbols))
+        runtime.result()
+    return done
 
 
 def _log_cache(directory: str, hits: dict[str, bool]) -> None:

@@ -34,6 +34,9 @@ from tracejit.ir.types import DType
 UNROLL = ((6, 4), (20, 2))
 # A map with more statements than this, as often as a vector has lanes, would be too long.
 MAX_TURNED = 8
+# Lanes of such a map: wider blocks need more shuffles for each element, and take LLVM four times
+# as long.
+TURNED_LANES = 8
 
 
 def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
@@ -114,7 +117,7 @@ def _inside(
     loops = [loop for loop in loops if loop is not vector]
     across = _turned_axis(loops, body, best)
     if across is not None:
-        points = 1
+        points, lanes = 1, min(lanes, TURNED_LANES)
         tiles = cut(across.extent, lanes)
         loops = [replace(loop, tiles=tiles) if loop is across else loop for loop in loops]
     tiled = replace(vector, tiles=cut(vector.extent, points * lanes), lanes=lanes)

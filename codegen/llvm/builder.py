@@ -300,19 +300,25 @@ class Builder:
         return x
 
     def transposed(self, rows: list[Vec]) -> list[Vec]:
-        """The columns of a square block. Interleaving the halves log2(lanes) times turns it."""
-        half = len(rows) // 2
-        size = half
-        while size:
-            pairs = zip(rows[:half], rows[half:], strict=True)
-            rows = [v for x, y in pairs for v in (self._zipped(x, y, 0), self._zipped(x, y, half))]
-            size //= 2
+        """The columns of a square block: for each bit of their numbers, rows and lanes are swapped.
+
+        The lowest bits first: within 16 bytes a swap is one cheap instruction on every CPU.
+        """
+        rows = list(rows)
+        bit = 1
+        while bit < len(rows):
+            for n in range(len(rows)):
+                if not n & bit:
+                    pair = rows[n], rows[n | bit]
+                    rows[n] = self._swapped(*pair, bit, 0)
+                    rows[n | bit] = self._swapped(*pair, bit, bit)
+            bit *= 2
         return rows
 
-    def _zipped(self, x: Vec, y: Vec, start: int) -> Vec:
-        """x[start], y[start], x[start + 1], ... up to as many lanes as x has."""
-        lanes = range(start, start + x.lanes // 2)
-        mask = ", ".join(f"i32 {i}" for n in lanes for i in (n, n + x.lanes))
+    def _swapped(self, x: Vec, y: Vec, bit: int, which: int) -> Vec:
+        """The lanes of x and y whose number has `bit` as in `which`; those of y have it set."""
+        lanes = [n & ~bit | which for n in range(x.lanes)]
+        mask = ", ".join(f"i32 {k + x.lanes * bool(n & bit)}" for n, k in enumerate(lanes))
         text = f"shufflevector {x.typed}, {y.typed}, <{x.lanes} x i32> <{mask}>"
         return self.inst(text, x.dtype, x.lanes)
 

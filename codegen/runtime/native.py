@@ -59,12 +59,22 @@ def python_symbols(*names: str) -> dict[str, int]:
 
 def load(text: str, exports: Sequence[str], imports: Mapping[str, int]) -> toolchain.Linked:
     """Code of the runtime in memory, from the disk cache where that has it. Never unloaded."""
-    linked = toolchain.link([_object_code(text)], exports, imports)
+    linked = toolchain.link([object_code(text)], exports, imports)
     immortal(linked)
     return linked
 
 
-def _object_code(text: str) -> bytes:
+_objects: dict[str, bytes] = {}
+
+
+def object_code(text: str) -> bytes:
+    """The object code of a module, which may be compiled before it is loaded."""
+    if text not in _objects:
+        _objects[text] = _stored_or_compiled(text)
+    return _objects[text]
+
+
+def _stored_or_compiled(text: str) -> bytes:
     store, key = cache.disk_cache(), cache.cache_key("runtime", text)
     entry = store.get(key) if store is not None else None
     if entry is not None:

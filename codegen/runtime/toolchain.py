@@ -22,7 +22,8 @@ from llvmlite.binding import ffi
 
 from tracejit.codegen.runtime.cpus import available_cpus
 
-CODEGEN_LEVEL = 1  # 0 spills every value; 2 and 3 run no faster on code that is vectors already
+CODEGEN_LEVEL = 1  # 2 and 3 run no faster on code that is vectors already
+QUICK_LEVEL = 0  # compiles in a third of the time, but spills every value: for code that only calls
 
 
 class CompilerError(RuntimeError):
@@ -101,54 +102,60 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def _target_machine() -> llvm.TargetMachine:
+def _target_machine(level: int = CODEGEN_LEVEL) -> llvm.TargetMachine:
     """A code generator for this host; to be used by one thread at a time."""
     machine = host()
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.cpu,
         features=machine.features,
-        opt=CODEGEN_LEVEL,
+        opt=level,
         reloc="default",
         codemodel="jitdefault",
         jit=True,
     )
 
 
-_idle_machines: list[llvm.TargetMachine] = []  # append and pop are atomic
+# For each level; append and pop are atomic.
+_idle_machines: dict[int, list[llvm.TargetMachine]] = {CODEGEN_LEVEL: [], QUICK_LEVEL: []}
 
 
-def compile_ir(texts: Sequence[str], threads: int | None = None) -> list[bytes]:
+def compile_ir(
+    texts: Sequence[str], threads: int | None = None, level: int = CODEGEN_LEVEL
+) -> list[bytes]:
     """Object code of each IR module, compiled on up to `threads` (default: all CPUs) threads.
+
+    level: CODEGEN_LEVEL or QUICK_LEVEL.
 
     Raises CompilerError, showing the offending line, for IR that does not parse or verify.
     """
     workers = min(len(texts), threads or available_cpus())
     host()
     if workers <= 1:
-        return [_emit(text, as_object=True) for text in texts]
+        return [_emit(text, True, level) for text in texts]
     # Longest first, so that no thread is left with a long module at the end.
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     with ThreadPoolExecutor(workers, "tracejit-compile") as pool:
-        futures = {index: pool.submit(_emit, texts[index], True) for index in order}
+        futures = {index: pool.submit(_emit, texts[index], True, level) for index in order}
         return [futures[index].result() for index in range(len(texts))]
 
 
 def assembly(text: str) -> str:
     """The assembly of one IR module. Raises CompilerError as `compile_ir` does."""
-    return _emit(text, as_object=False).decode()
+    return _emit(text, False, CODEGEN_LEVEL).decode()
 
 
-def _emit(text: str, as_object: bool) -> bytes:
+def _emit(text: str, as_object: bool, level: int) -> bytes:
+    idle = _idle_machines[level]
     try:
-        machine = _idle_machines.pop()
+        machine = idle.pop()
     except IndexError:
-        machine = _target_machine()
+        machine = _target_machine(level)
     # A context of its own, so that modules compile in parallel; it must outlive its module.
     with llvm.create_context() as context, _parse(text, context) as module:
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
         code = _emit_unlocked(machine, module, as_object)
-    _idle_machines.append(machine)
+    idle.append(machine)
     return code
 
 

@@ -75,7 +75,7 @@ def test_a_profile_of_what_is_not_compiled(command, script):
 def test_traced_is_shown_even_if_compiling_fails(command, script):
     path = script(
         "import numpy as np\nimport tracejit as tj\nimport tracejit.codegen.objects as o\n"
-        "def broken(*a): raise RuntimeError('no code')\no.compile_ir = broken\n"
+        "def broken(*a, **k): raise RuntimeError('no code')\no.compile_ir = broken\n"
         "tj.jit(lambda x: np.exp(x) * 3)(np.ones(3))\n"
     )
     code, out, err = command("run", "--dump", "traced,fused", path, TRACEJIT_CACHE="0")
