@@ -318,8 +318,9 @@ class Fuser:
             and self._has_room(where[0])
             and self._source(node, where[1], where[0]) is True
         ):
-            # Whoever computes the operand stores it here as well.
+            # Whoever computes the operand stores it here as well, before what reads it already.
             self._join(where[0], node, where[1])
+            self._sort(where[0])
         else:
             self._start("map", node)
 
@@ -357,7 +358,7 @@ class Fuser:
             self.group_of[node] = big
         for node, index in small.operand_at.items():
             big.operand_at[node] = tuple(i.substitute(where) for i in index)
-        big.at = dict(sorted(big.at.items(), key=lambda item: self.position[item[0]]))
+        self._sort(big)
         big.first, big.last = min(small.first, big.first), max(small.last, big.last)
         for draft in small.deps:
             draft.users.discard(small)
@@ -366,6 +367,9 @@ class Fuser:
             draft.deps.discard(small)
             draft.needs(big)
         small.at = {}
+
+    def _sort(self, draft: Draft) -> None:
+        draft.at = dict(sorted(draft.at.items(), key=lambda item: self.position[item[0]]))
 
     # Facts
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tests.samples import Example, Rng, Shape, draw
+from tests.samples import ALL, CORE, Example, Rng, Shape, draw
 from tracejit.ir.graph import Array, Attr
-from tracejit.ir.types import F32, F64, DType
+from tracejit.ir.types import F32, F64, I32, DType
 
 
 def _well(rng: Rng, dtype: DType, shape: Shape) -> Array:
@@ -63,7 +63,62 @@ def _lstsq(rng: Rng, dtype: DType) -> Iterator[Example]:
         yield (_well(rng, dtype, a), draw(rng, dtype, b)), {"rcond": 1e-6}
 
 
+ROWS: tuple[Factored, ...] = (
+    ((7,), {"axis": 0}),
+    ((1,), {"axis": 0}),
+    ((0,), {"axis": 0}),
+    ((3, 5), {"axis": 0}),
+    ((2, 3, 5), {"axis": 1}),
+    ((0, 3), {"axis": 1}),
+)
+
+
+def _of_rows(*more: dict[str, Attr]) -> Examples:
+    """Rows along an axis; those of floats are far apart, those of integers have equals."""
+
+    def examples(rng: Rng, dtype: DType) -> Iterator[Example]:
+        for shape, attrs in ROWS:
+            for extra in more or ({},):
+                kth = extra.get("kth", ())
+                assert isinstance(kth, tuple)
+                axis = attrs["axis"]
+                assert isinstance(axis, int)
+                if all(isinstance(k, int) and k < shape[axis] for k in kth):
+                    yield (draw(rng, dtype, shape),), {**attrs, **extra}
+
+    return examples
+
+
+def _lexsort(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for shape, attrs in ROWS:
+        yield (draw(rng, dtype, shape), draw(rng, I32, shape)), attrs
+
+
+def _top_k(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for shape, k in (
+        ((7,), 3),
+        ((3, 5), 5),
+        ((2, 3, 4), 1),
+        ((5,), 0),
+        ((0, 4), 2),
+        ((2, 3000), 4),
+    ):
+        yield (draw(rng, dtype, shape),), {"k": k}
+
+
+def _unique(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for n, size in ((7, 4), (20, 30), (1, 1), (5, 0), (0, 2)):
+        yield (draw(rng, dtype, (n,)),), {"size": size, "equal_nan": True}
+
+
 HOST_EXAMPLES: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[Example]]]] = {
+    "sort": (ALL, _of_rows({"stable": False}, {"stable": True})),
+    "argsort": (ALL, _of_rows()),
+    "lexsort": (CORE, _lexsort),
+    "partition": (CORE, _of_rows({"kth": (1,)}, {"kth": (0, 2)})),
+    "argpartition": (CORE, _of_rows({"kth": (1,)})),
+    "top_k": (CORE, _top_k),
+    "unique": (CORE, _unique),
     "linalg.solve": ((F32, F64), _solve),
     **{
         f"linalg.{name}": ((F32, F64), _of_matrices(SQUARE))
@@ -79,4 +134,4 @@ HOST_EXAMPLES: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterato
 
 # The gradient with respect to a matrix of which only a triangle is read is symmetric.
 SYMMETRIC = frozenset({"linalg.cholesky", "linalg.eigh", "linalg.eigvalsh"})
-WITHOUT_DERIVATIVE: frozenset[str] = frozenset()
+WITHOUT_DERIVATIVE = frozenset({"argsort", "lexsort", "argpartition", "unique"})

@@ -15,6 +15,7 @@ from tracejit.ir import config
 from tracejit.ir.text import parse
 from tracejit.jit import Jitted, jit, make_graph
 from tracejit.lowered import Lowered
+from tracejit.sorting import top_k
 from tracejit.transform import grad, stop_gradient, value_and_grad
 from tracejit.variable import Variable
 from tracejit.vectorize import vmap
@@ -90,6 +91,7 @@ __all__ = [
     "set_num_threads",
     "stop_gradient",
     "switch",
+    "top_k",
     "tree",
     "value_and_grad",
     "vjp",

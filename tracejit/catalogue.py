@@ -12,11 +12,13 @@ from tracejit import (
     norms,
     padding,
     placing,
+    quantiles,
     rearranging,
     reductions,
     searching,
     selection,
     sequences,
+    sorting,
 )
 
 MODULES = (
@@ -31,9 +33,11 @@ MODULES = (
     norms,
     padding,
     placing,
+    quantiles,
     rearranging,
     reductions,
     searching,
     selection,
     sequences,
+    sorting,
 )

@@ -13,7 +13,7 @@ from tracejit.ir.fusion import Fused, fuse
 from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.passes import optimize
 from tracejit.ir.text import parse
-from tracejit.ir.types import parse_type
+from tracejit.ir.types import F64, parse_type
 
 
 class Draft:
@@ -116,6 +116,21 @@ def test_an_output_that_is_an_index_map_is_stored_by_whoever_computes_it() -> No
     x, y = d("f32[4,6]", "f32[6,8]")
     product = ops.dot_general(x, y, ((1,), (0,)))
     assert d.fused(ops.reshape(product, (32,))) == ["contraction: dot_general reshape => reshape"]
+
+
+def test_an_index_map_that_is_stored_late_stands_before_what_reads_it() -> None:
+    """A host call wants the reshaped value in memory, after `eq` was placed as its reader."""
+    d = Draft()
+    (x,) = d("i32[3,5]")
+    wide = ops.cast(x, F64)
+    flat = ops.reshape(wide, (15,))
+    same = ops.eq(flat, flat)
+    (ordered,) = ops.host_call("sort", flat, axis=0, stable=False)
+    total = ops.reduce_sum(wide, (1,))
+    assert d.fused(same, ordered, total) == [
+        "row: cast reshape eq reduce_sum => reshape eq reduce_sum",
+        "host: host_call => host_call",
+    ]
 
 
 def test_a_map_joins_the_group_that_reads_it_at_its_own_index() -> None:

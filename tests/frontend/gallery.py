@@ -41,7 +41,7 @@ step(x, 3)
     "A function without a traced form": """
 @tj.jit
 def step(x):
-    return np.sort(x)
+    return np.i0(x)
 step(x)
 """,
     "A mask, whose result has a shape that depends on values": """

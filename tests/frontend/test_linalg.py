@@ -9,6 +9,7 @@ import pytest
 
 import tracejit as tj
 import tracejit.numpy as tnp
+from tests.frontend.checks import alike, check_derivatives, check_results
 from tracejit.errors import UnsupportedError
 from tracejit.functions import FUNCTIONS
 
@@ -80,60 +81,18 @@ def operands(source: str, shapes: tuple[Any, ...], dtype: Any = np.float64) -> l
     return [rng.uniform(-1, 1, shape).astype(dtype) for shape in shapes]
 
 
-def alike(got: Any, want: Any, tolerance: float) -> None:
-    ours, theirs = tj.tree.leaves(got), tj.tree.leaves(want)
-    assert len(ours) == len(theirs)
-    for a, b in zip(ours, theirs, strict=True):
-        b = np.asarray(b)
-        assert a.shape == b.shape and (a.dtype == b.dtype or b.dtype.kind == "i")
-        np.testing.assert_allclose(a, b, tolerance, tolerance)
-
-
 @pytest.mark.parametrize("row", PROGRAMS, ids=IDS)
 def test_results_are_numpys(row: Any) -> None:
     source, *shapes = row
-    f = function(source)
     for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 2e-3)):
-        given = operands(source, tuple(shapes), dtype)
-        want = f(*given)
-        if isinstance(want, tuple) and "lstsq" in source:
-            want = tuple(map(np.asarray, want))
-        alike(tj.jit(f)(*given), want, tolerance)
-        alike(
-            tj.vmap(f)(*(g[None] for g in given)), tj.tree.map(lambda a: a[None], want), tolerance
-        )
+        check_results(function(source), operands(source, tuple(shapes), dtype), tolerance)
 
 
 @pytest.mark.parametrize("row", PROGRAMS, ids=IDS)
 def test_derivatives(row: Any) -> None:
-    """The jvp, which is the transpose of the vjp, twice: so second order too."""
     source, *shapes = row
-    if source.startswith(ROUGH):
-        return
-    f, point = function(source), operands(source, tuple(shapes))
-    rng = np.random.default_rng(3)
-    ways = [[rng.uniform(-1, 1, p.shape) for p in point] for _ in range(2)]
-
-    def first(*xs: Any) -> Any:
-        return [r for r in tj.tree.leaves(tj.jvp(f, xs, tuple(ways[0]))[1]) if r is not None]
-
-    for g, order, way in ((f, 1, ways[0]), (first, 2, ways[1])):
-        slopes = tj.tree.leaves(tj.jvp(g, tuple(point), tuple(way))[1])
-        step = 1e-6
-        ahead, behind = (
-            tj.tree.leaves(g(*(p + s * w for p, w in zip(point, way, strict=True))))
-            for s in (step, -step)
-        )
-        for a, b, c in zip(slopes, ahead, behind, strict=True):
-            difference = (np.asarray(b) - np.asarray(c)) / (2 * step)
-            if np.asarray(b).dtype.kind == "f":
-                np.testing.assert_allclose(
-                    a,
-                    difference,
-                    1e-4,
-                    1e-5 * (1 + np.abs(difference).max(initial=0)),
-                    err_msg=f"{order}",
-                )
+    if not source.startswith(ROUGH):
+        check_derivatives(function(source), operands(source, tuple(shapes)))
 
 
 def test_every_name_is_there_and_has_a_traced_form() -> None:

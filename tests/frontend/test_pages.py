@@ -23,8 +23,6 @@ MAKERS = sorted({*making.__dict__} & {*tnp.__all__} - {"newaxis"} | {"empty_like
 
 # Why a name of the standard has no traced form.
 EXPLAINED = {
-    "sort": "eager: no compiled form yet",
-    "argsort": "eager: no compiled form yet",
     **{
         f"unique_{what}": "eager: the shape depends on values"
         for what in ("all", "counts", "inverse", "values")
@@ -33,7 +31,7 @@ EXPLAINED = {
 
 # They ask about dtypes, or are of tracejit.numpy alone.
 OWN = {"finfo", "iinfo", "isdtype", "can_cast", "result_type", "__array_namespace_info__"}
-OWN |= {"nonzero", "clip", "expand_dims", "count_nonzero"}
+OWN |= {"nonzero", "clip", "expand_dims", "count_nonzero", "sort", "argsort"}
 
 
 def traced(name: str) -> bool:
@@ -73,6 +71,8 @@ FAMILIES = {
     "Choosing elements": "selection",
     "Indices, functions along axes": "placing",
     "Searching, interpolation": "searching",
+    "Sorting": "sorting",
+    "Medians, quantiles": "quantiles",
     "Counting, covariance": "counting",
     "Sequences, polynomials": "sequences",
     "Products": "contraction",
@@ -97,6 +97,10 @@ NOTES = (
     "`y += x` on a local name rebinds it. Items of a traced array cannot be assigned: use `.at`.",
     "`cumsum` and its kin take log2(16) steps in blocks of 16, then again across blocks: floats are"
     " as accurate as in a pairwise sum.",
+    "Sorting and linear algebra are host calls: NumPy does them from inside the compiled step, with"
+    " gradients in the graph. `argsort` is always stable.",
+    "`np.unique` and its like need a size: `tracejit.numpy.unique(x, size=n)`. `tj.top_k(x, k)` is"
+    " JAX's.",
     "`signbit` of a nan is False. A traced index beyond the end reads the last row, as in JAX.",
 )
 

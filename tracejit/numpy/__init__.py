@@ -45,6 +45,7 @@ from tracejit.numpy.sized import (
     bincount,
     flatnonzero,
     nonzero,
+    unique,
 )
 from tracejit.numpy.standard import (
     argsort,
@@ -108,5 +109,6 @@ __all__ = [
     "result_type",
     "sort",
     "tri",
+    "unique",
     "zeros",
 ]

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tracejit import counting, searching
+from tracejit import counting, searching, sorting
+from tracejit.errors import UnsupportedError
+from tracejit.source import here
 from tracejit.trace import current_trace
+from tracejit.transform import concrete, tracing
 
 
 def nonzero(x: Any, /, size: int | None = None, fill_value: Any = 0) -> Any:
@@ -49,3 +52,32 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     if length is None:
         return np.bincount(x, weights, minlength)
     return counting.bincount(x, weights, length)
+
+
+def unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """Each value once, in rising order; with size=n also in traced code, of all elements.
+
+    fill_value: what stands behind the values, by default the first of them.
+    """
+    asked = (return_index, return_inverse, return_counts)
+    if size is None:
+        numpys: Any = np.unique
+        return numpys(ar, *asked, axis=axis, equal_nan=equal_nan)
+    if axis is not None:
+        raise UnsupportedError(f"unique: size= with axis={axis}{here()}; it takes all elements")
+    with tracing("unique") as (trace, outermost):
+        values, first, inverse, counts = sorting.unique(ar, int(size), fill_value, equal_nan)
+        more = (first, np.reshape(inverse, np.shape(ar)), counts)
+        wanted = [m for m, is_wanted in zip(more, asked, strict=True) if is_wanted]
+        found = (values, *wanted) if wanted else values
+        return concrete(trace, found) if outermost else found
