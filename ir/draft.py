@@ -14,7 +14,10 @@ REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"}
 VIRTUAL = MOVEMENT | {"full", "iota"}
 WINDOWS = frozenset({"window_sum", "window_max"})
 FOLDS = REDUCTIONS | WINDOWS
-CONTROL = frozenset({"scan", "while_loop", "cond"})
+# Operations that read whole values, and the kinds of their groups.
+WHOLE = {"host_call": "host"} | dict.fromkeys(
+    ("scan", "while_loop", "while_pull", "cond"), "control"
+)
 CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
 
 # Members of one group: beyond this, values of an unrolled body no longer fit the registers of any

@@ -11,12 +11,13 @@ from tracejit.ir.affine import (
     operand_index,
     split,
 )
+from tracejit.ir.control_rules import UNBOUNDED, UnboundedError
 from tracejit.ir.draft import (
     CONTRACTIONS,
-    CONTROL,
     MAX_MEMBERS,
     REDUCTIONS,
     VIRTUAL,
+    WHOLE,
     WINDOWS,
     Draft,
     bare,
@@ -58,10 +59,8 @@ class Fuser:
             self._place_contiguous(node)
         elif node.op == "pad":
             self._place_pad(node)
-        elif node.op == "host_call":
-            self._place_whole(node, "host")
-        elif node.op in CONTROL:
-            self._place_whole(node, "control")
+        elif node.op in WHOLE:
+            self._place_whole(node, WHOLE[node.op])
         elif node.op == "item":
             self._place_item(node)
         else:
@@ -277,6 +276,8 @@ class Fuser:
 
     def _place_whole(self, node: Node, kind: str) -> None:
         """A group of its own, whose operands lie in memory as they are."""
+        if node.op == "while_pull":
+            raise UnboundedError(f"{UNBOUNDED} ({node.loc})")
         for operand in node.inputs:
             if not self._stored(operand):
                 self.copy(operand)

@@ -167,7 +167,9 @@ def settled_body(
     while True:
         names = [(f"c{n}", k.type, k.weak) for n, k in enumerate(kinds)]
         body = trace_body(trace, function_name(f), [*names, *extra], flat, variables)
-        fresh = [v for v in body.trace.assigned() if v not in variables]
+        # By identity: `in` would compare what the Variables hold.
+        known = set(map(id, variables))
+        fresh = [v for v in body.trace.assigned() if id(v) not in known]
         ends = [_end(op, *row) for row in zip(labels, kinds, body.results, strict=False)]
         if not fresh and ends == kinds:
             return SettledBody(body, spec, given, kinds, variables)

@@ -46,10 +46,13 @@ def _rewrite() -> str:
         )
     keyword, condition = match[1], match[2]
     rewrites = {
-        "while": "a loop whose count is a Python int, named in static_argnames",
+        "while": f"state = tj.while_loop(lambda state: {condition}, body, state)",
         "assert": "a check outside the traced function",
     }
-    chosen = f"result = tj.where({condition}, value_if_true, value_if_false)"
+    chosen = (
+        f"result = tj.where({condition}, value_if_true, value_if_false)\n"
+        f"    result = tj.cond({condition}, if_true, if_false, *operands)  # only one of them runs"
+    )
     return (
         f"\n    {line}\nWrite it as\n    {rewrites.get(keyword, chosen)}\n"
         "or make the argument static: static_argnames."

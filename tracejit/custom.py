@@ -13,7 +13,7 @@ from tracejit.errors import GradError
 from tracejit.functions import live
 from tracejit.ir.autodiff import gradients
 from tracejit.ir.batching import Backward
-from tracejit.ir.copying import copied
+from tracejit.ir.copying import transplanted
 from tracejit.ir.graph import Node, dependencies
 from tracejit.ir.types import is_float
 from tracejit.lowering import cast
@@ -257,7 +257,7 @@ def _again(outputs: Sequence[Node], border: Sequence[Node]) -> Callable[..., lis
             node: builder.barrier(now) if is_apart and node.op != "full" else now
             for node, now, is_apart in zip(border, residuals, apart, strict=True)
         }
-        outs = copied(builder, outputs, starts, lambda node: node)
+        outs = transplanted(builder, outputs, starts)
         # Independent: what a layer reads may itself be computed from a weight that it also reads,
         # and that path is for the sweep outside.
         wrt = [n for b, n in starts.items() if is_float(b.dtype)]
