@@ -1,8 +1,10 @@
 """Every error that user code can meet: each names the op, the types, the line, and what to do.
 
-`ShapeError` and `DTypeError` come from the IR, which raises them first.
+`ShapeError`, `DTypeError` and `UnboundedError` (the gradient of a while_loop) come from the IR, which
+raises them first.
 """
 
+from tracejit.ir.control_rules import UnboundedError
 from tracejit.ir.types import DTypeError, ShapeError
 
 
@@ -48,5 +50,6 @@ __all__ = [
     "ShapeError",
     "StaticArgumentError",
     "TracejitError",
+    "UnboundedError",
     "UnsupportedError",
 ]

@@ -25,6 +25,25 @@ def step(x):
     return x
 step(x)
 """,
+    "A carry that changes": """
+def turn(carry, row):
+    return carry.astype(np.float64) + row, None
+tj.scan(turn, np.zeros(x.shape[1], np.float32), x)
+""",
+    "Branches that differ": """
+@tj.jit
+def step(x):
+    return tj.cond(x.sum() > 0, lambda x: x, lambda x: x[0], x)
+step(x)
+""",
+    "The gradient of a loop that runs as long as it likes": """
+@tj.jit
+def step(x):
+    def grown(x):
+        return tj.while_loop(lambda v: v.sum() < 100, lambda v: v * 2, x).sum()
+    return tj.grad(grown)(x)
+step(x)
+""",
     "The value of a traced array": """
 import math
 @tj.jit
