@@ -15,7 +15,7 @@ _WAY_OUT = {
     "int": "Sizes and loop counts must be Python ints: name the argument in static_argnames",
     "index": "Sizes and loop counts must be Python ints: name the argument in static_argnames",
     "array": "For np.array of a list of traced values use np.stack; to index a NumPy array with a"
-    " traced index, np.take(table, index, axis=0)",
+    " traced index, tracejit.numpy.take(table, index, axis=0)",
     "format": "Return the value and print it outside, or trace with tj.disable_jit()",
 }
 _ANYWHERE = "Return the value from the function, or run it under tj.disable_jit() to look at it"

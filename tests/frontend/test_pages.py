@@ -31,7 +31,7 @@ EXPLAINED = {
 
 # They ask about dtypes, or are of tracejit.numpy alone.
 OWN = {"finfo", "iinfo", "isdtype", "can_cast", "result_type", "__array_namespace_info__"}
-OWN |= {"nonzero", "clip", "expand_dims", "count_nonzero", "sort", "argsort"}
+OWN |= {"nonzero", "clip", "expand_dims", "count_nonzero", "sort", "argsort", "take", "full_like"}
 
 
 def traced(name: str) -> bool:

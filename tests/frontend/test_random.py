@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import atan, erf, exp, factorial, pi, sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 import tracejit as tj
 from tracejit import nn, random
+from tracejit.ir.primitives.random import philox
 
 DRAWS = {
     "uniform": lambda key: random.uniform(key, (1000,)),
@@ -19,7 +23,14 @@ DRAWS = {
     "split": lambda key: random.split(key, 3),
     "fold_in": lambda key: random.fold_in(key, 7),
     "dropout": lambda key: nn.dropout(np.ones(100, np.float32), 0.25, key),
+    "exponential": lambda key: random.exponential(key, (50,), np.float64),
+    "truncated_normal": lambda key: random.truncated_normal(key, -1, np.array([0.5, 3.0])),
+    "gamma": lambda key: random.gamma(key, np.array([0.4, 3.0]), (20, 2), np.float64),
+    "poisson": lambda key: random.poisson(key, np.array([2.0, 30.0]), (20, 2)),
+    "categorical": lambda key: random.categorical(key, np.log([[0.5, 0.5], [0.1, 0.9]])),
+    "choice": lambda key: random.choice(key, np.arange(5.0), (9,), p=[0.1, 0.2, 0.3, 0.2, 0.2]),
 }
+ROUNDED = {"normal", "exponential", "truncated_normal", "gamma"}
 
 
 @pytest.mark.parametrize("name", DRAWS)
@@ -28,7 +39,7 @@ def test_eager_and_jitted_draws_agree(name: str, target: str) -> None:
     want = DRAWS[name](key)
     got = tj.jit(DRAWS[name], target=target)(key)
     assert got.dtype == want.dtype
-    if name == "normal":
+    if name in ROUNDED:
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6)
     else:
         np.testing.assert_array_equal(got, want)
@@ -46,6 +57,154 @@ def test_distributions() -> None:
     counts = np.bincount(random.randint(key, (90_000,), 0, 9))
     np.testing.assert_allclose(counts, 10_000, rtol=0.05)
     assert abs(random.bernoulli(key, 0.3, (100_000,)).mean() - 0.3) < 5e-3
+
+
+# The distribution functions of what is drawn.
+CONTINUOUS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
+    "uniform": (lambda k: random.uniform(k, (N,), None, -1, 3), lambda x: (x + 1) / 4),
+    "normal": (lambda k: random.normal(k, (N,)), NormalDist().cdf),
+    "exponential": (lambda k: random.exponential(k, (N,)), lambda x: 1 - exp(-x)),
+    "laplace": (
+        lambda k: random.laplace(k, (N,)),
+        lambda x: exp(x) / 2 if x < 0 else 1 - exp(-x) / 2,
+    ),
+    "gumbel": (lambda k: random.gumbel(k, (N,)), lambda x: exp(-exp(-x))),
+    "logistic": (lambda k: random.logistic(k, (N,)), lambda x: 1 / (1 + exp(-x))),
+    "cauchy": (lambda k: random.cauchy(k, (N,)), lambda x: 0.5 + atan(x) / pi),
+    "truncated_normal": (
+        lambda k: random.truncated_normal(k, 1.0, 4.0, (N,)),
+        lambda x: (NormalDist().cdf(x) - NormalDist().cdf(1)) / (PHI_4 - NormalDist().cdf(1)),
+    ),
+    "gamma 3": (
+        lambda k: random.gamma(k, 3.0, (N,)),
+        lambda x: 1 - exp(-x) * (1 + x + x * x / 2),
+    ),
+    "gamma 1/2": (lambda k: random.gamma(k, 0.5, (N,)), lambda x: erf(sqrt(x))),
+    "beta": (lambda k: random.beta(k, 2, 1, (N,)), lambda x: x * x),
+    "chisquare": (lambda k: random.chisquare(k, 2, (N,)), lambda x: 1 - exp(-x / 2)),
+    "t": (lambda k: random.t(k, 1, (N,), np.float64), lambda x: 0.5 + atan(x) / pi),
+    "dirichlet": (lambda k: random.dirichlet(k, np.ones(2), (N,))[:, 0], lambda x: x),
+    "multivariate_normal": (
+        lambda k: random.multivariate_normal(k, np.zeros(2), np.eye(2) * 4, (N,))[:, 1] / 2,
+        NormalDist().cdf,
+    ),
+}
+N = 20_000
+PHI_4 = NormalDist().cdf(4)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_distribution_function(name: str) -> None:
+    """Kolmogorov's distance of N draws: above 1.95 / sqrt(N) one seed in 1000."""
+    draw, cdf = CONTINUOUS[name]
+    x = np.sort(np.asarray(draw(random.key(11)), np.float64))
+    expected = np.array([cdf(v) for v in x])
+    steps = np.arange(N + 1) / N
+    distance = max(np.max(steps[1:] - expected), np.max(expected - steps[:-1]))
+    assert distance < 1.95 / sqrt(N)
+
+
+def _poisson(lam: float, k: int) -> float:
+    return exp(-lam) * lam**k / factorial(k)
+
+
+DISCRETE: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
+    "bernoulli": (lambda k: random.bernoulli(k, np.full(N, 0.3)), [0.7, 0.3]),
+    "rademacher": (lambda k: (random.rademacher(k, (N,)) + 1) // 2, [0.5, 0.5]),
+    "randint": (lambda k: random.randint(k, (N,), 3, 7) - 3, [0.25] * 4),
+    "categorical": (
+        lambda k: random.categorical(k, np.log([0.1, 0.2, 0.7]), shape=(N,)),
+        [0.1, 0.2, 0.7],
+    ),
+    "choice": (lambda k: random.choice(k, 3, (N,), p=[1.0, 1.0, 2.0]), [0.25, 0.25, 0.5]),
+    "choice apart": (
+        lambda k: [random.choice(s, 4, (2,), replace=False)[1] for s in random.split(k, 2000)],
+        [0.25] * 4,
+    ),
+    "choice apart by p": (
+        lambda k: [
+            random.choice(s, 3, (1,), replace=False, p=[0.2, 0.3, 0.5])[0]
+            for s in random.split(k, 2000)
+        ],
+        [0.2, 0.3, 0.5],
+    ),
+    "permutation": (
+        lambda k: [int(random.permutation(s, 4)[2]) for s in random.split(k, 2000)],
+        [0.25] * 4,
+    ),
+    "poisson 3": (lambda k: random.poisson(k, 3.0, (N,)), [_poisson(3, k) for k in range(13)]),
+    "poisson 20": (
+        lambda k: random.poisson(k, np.full(N, 20.0)) - 8,
+        [_poisson(20, k) for k in range(8, 35)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_frequencies(name: str) -> None:
+    """Pearson's statistic; beyond mean + 4 deviations one seed in 10,000, about."""
+    draw, expected = DISCRETE[name]
+    values = np.asarray(draw(random.key(12)), np.int64)
+    inside = values[(values >= 0) & (values < len(expected))]
+    wanted = np.array(expected) * values.size
+    assert abs(inside.size - wanted.sum()) <= 4 * sqrt(values.size - wanted.sum() + 1)
+    found = np.bincount(inside, minlength=len(expected))
+    statistic = np.sum((found - wanted) ** 2 / wanted)
+    freedom = len(expected) - 1
+    assert statistic < freedom + 4 * sqrt(2 * freedom) + 4
+
+
+def test_permutations_permute() -> None:
+    key = random.key(5)
+    x = np.arange(12).reshape(4, 3)
+    rows = random.permutation(key, x)
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), x[:, 0])
+    np.testing.assert_array_equal(rows[:, 1], rows[:, 0] + 1)
+    apart = random.permutation(key, np.arange(400).reshape(2, 200), axis=1, independent=True)
+    np.testing.assert_array_equal(np.sort(apart, axis=1), np.arange(400).reshape(2, 200))
+    assert not np.array_equal(apart[0], apart[1] - 200)
+    picked = random.choice(key, 50, (50,), replace=False)
+    np.testing.assert_array_equal(np.sort(picked), np.arange(50))
+
+
+def test_philox_known_answers() -> None:
+    """Source: kat_vectors of Random123 (Salmon et al. 2011), philox 4x32-10."""
+    vectors = (
+        ("0 0 0 0", "0 0", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (" ".join(["ffffffff"] * 4), "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            "243f6a88 85a308d3 13198a2e 03707344",
+            "a4093822 299f31d0",
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    )
+    for counter, key, answer in vectors:
+        words, keys, want = (
+            np.array([int(w, 16) for w in text.split()], np.uint64)
+            for text in (counter, key, answer)
+        )
+        np.testing.assert_array_equal(philox(words[:, None], keys)[:, 0], want)
+    bits = tj.jit(lambda k: random.bits(k, (4,)))(np.zeros(2, np.uint32))
+    assert [f"{b:08x}" for b in bits.tolist()] == vectors[0][2].split()
+
+
+def test_the_draws_do_not_depend_on_threads() -> None:
+    """Large enough to be shared by threads; eager draws are one thread's."""
+    shape = (300, 1000)
+    key = random.key(9)
+    np.testing.assert_array_equal(
+        tj.jit(lambda k: random.uniform(k, shape))(key), random.uniform(key, shape)
+    )
+
+
+def test_rejection_is_a_constant_to_differentiation() -> None:
+    key = random.key(1)
+
+    def f(a: Any) -> Any:
+        return np.sum(a * random.gamma(key, a, (3,)))
+
+    slope = tj.grad(f)(np.float32(2.0))
+    np.testing.assert_allclose(slope, np.sum(random.gamma(key, 2.0, (3,))), rtol=1e-6)
 
 
 def test_keys_lead_to_different_numbers() -> None:
@@ -80,3 +239,5 @@ def test_wrong_arguments() -> None:
         nn.dropout(np.ones(3), 1.5, random.key(0))
     with pytest.raises(ValueError, match="holds 0 integers"):
         random.randint(random.key(0), (3,), 5, 5)
+    with pytest.raises(ValueError, match="choice: 4 of 3 elements cannot be drawn"):
+        random.choice(random.key(0), 3, (4,), replace=False)

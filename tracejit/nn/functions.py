@@ -89,7 +89,7 @@ def _affine(x: Any, scale: Any, bias: Any) -> Any:
 
 def embedding(table: Any, indices: Any) -> Any:
     """Rows of table: [V, ...] at indices: int[...], as [..., ...]."""
-    return np.take(table, indices, axis=0)
+    return take(table, indices, axis=0)
 
 
 def dropout(x: Any, rate: float, key: Any) -> Any:

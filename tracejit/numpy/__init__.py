@@ -52,7 +52,9 @@ from tracejit.numpy.standard import (
     clip,
     count_nonzero,
     expand_dims,
+    full_like,
     sort,
+    take,
 )
 
 __array_api_version__ = "2024.12"
@@ -96,6 +98,7 @@ __all__ = [
     "flatnonzero",
     "from_dlpack",
     "full",
+    "full_like",
     "geomspace",
     "identity",
     "iinfo",
@@ -108,6 +111,7 @@ __all__ = [
     "ones",
     "result_type",
     "sort",
+    "take",
     "tri",
     "unique",
     "zeros",

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.functions import call
+from tracejit.numpy.making import check_device, holds_traced
+
 
 def expand_dims(a: Any, axis: Any = 0) -> Any:
     """axis: where the new axes of size 1 are in the result; an int or a tuple."""
@@ -26,6 +29,23 @@ def clip(
     if low is None and high is None:
         return np.copy(a)
     return np.clip(a, low, high, **asked)
+
+
+def take(a: Any, indices: Any, axis: int | None = None, **asked: Any) -> Any:
+    """Also of a plain array by a traced index, which NumPy's own would try to have as numbers."""
+    if holds_traced(indices):
+        return call(np.take, (a, indices), {"axis": axis, **asked})
+    return np.take(a, indices, axis=axis, **asked)
+
+
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, shape: Any = None
+) -> Any:
+    """Also with a traced fill_value."""
+    check_device(device)
+    if holds_traced(fill_value):
+        return call(np.full_like, (a, fill_value), {"dtype": dtype, "shape": shape})
+    return np.full_like(a, fill_value, dtype=dtype, shape=shape)
 
 
 def sort(

@@ -5,7 +5,6 @@ A key is an array u32[2]. Never draw twice with one key: `split` it first, as in
 
 from __future__ import annotations
 
-from math import pi, prod
 from typing import Any
 
 import numpy as np
@@ -66,29 +65,3 @@ def uniform(
     if isinstance(minval, float) and isinstance(maxval, float) and (minval, maxval) == (0, 1):
         return np.astype(unit, wanted)
     return np.astype(unit * (maxval - minval) + minval, wanted)
-
-
-def normal(key: Any, shape: Shape = (), dtype: Any = None) -> Any:
-    """Mean 0, variance 1. Source: Box & Muller 1958; both of each pair are used."""
-    wanted = default_float() if dtype is None else np.dtype(dtype)
-    size = prod(shape)
-    half = (size + 1) // 2
-    u = uniform(key, (2, half), F64 if wanted == F64 else np.float32)
-    # 1 - u is in (0, 1], where the logarithm is finite.
-    radius, angle = np.sqrt(-2.0 * np.log1p(-u[0])), u[1] * (2 * pi)
-    both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-    return np.astype(np.reshape(both[:size], shape), wanted)
-
-
-def bernoulli(key: Any, p: Any = 0.5, shape: Shape = ()) -> Any:
-    """bool[shape], True with probability p."""
-    return np.less(uniform(key, shape, np.float32), p)
-
-
-def randint(key: Any, shape: Shape, minval: int, maxval: int, dtype: Any = np.int32) -> Any:
-    """Integers in [minval, maxval), a span of at most 2^32; the bias is below 2^-32 of the span."""
-    span = maxval - minval
-    if not 0 < span <= 2**32:
-        raise ValueError(f"randint: [{minval}, {maxval}) holds {span} integers, not 1 to 2^32")
-    scaled = (np.astype(bits(key, shape), np.uint64) * span) >> 32
-    return np.astype(np.astype(scaled, np.int64) + minval, dtype)
