@@ -10,6 +10,7 @@ from tracejit import random
 from tracejit.errors import ShapeError
 from tracejit.ir.types import BOOL
 from tracejit.nn.activations import Axis, primitive, softmax
+from tracejit.numpy.standard import take
 from tracejit.source import here
 
 
