@@ -15,6 +15,7 @@ atleast_2d atleast_3d copy fliplr flipud rot90 tril triu unwrap gradient trapezo
 sum prod mean average var std max min ptp nansum nanprod nanmean nanvar nanstd nanmax nanmin cumsum
 cumprod nancumsum nancumprod diff diagflat vander unstack cov corrcoef histogram_bin_edges polyder
 polyint flip linalg.norm linalg.vector_norm linalg.matrix_norm
+sort median nanmedian
 """
 _OF_VECTORS = "vander polyder polyint"
 _OF_MATRICES = "diagonal diag trace linalg.diagonal linalg.trace"
@@ -105,6 +106,11 @@ CALLS: dict[str, tuple[str, ...]] = {
     "linspace": ("np.linspace(y, 2 * y, 4)",),
     "logspace": ("np.logspace(y, 1, 3)",),
     "geomspace": ("np.geomspace(y, 2, 4)",),
+    **{
+        n: (f"np.{n}(x, {q}, axis=1)",)
+        for n, q in (("quantile", 0.4), ("nanquantile", 0.4), ("percentile", 30),
+                     ("nanpercentile", 30), ("partition", 1))
+    },
     "linalg.solve": (f"np.linalg.solve({_REGULAR}, y)",),
     **{
         n: (_call(n, _REGULAR),)
@@ -149,13 +155,13 @@ __array_api_version__ bfloat16 linalg newaxis arange empty eye identity ones tri
 # Complex, or whole numbers.
 OTHERS = "linalg.eig linalg.eigvals linalg.matrix_rank"
 # The shape depends on values: eager, or with a size.
-SIZED = "argwhere flatnonzero nonzero"
-# Without a compiled form.
-EAGER = "sort argsort"
+SIZED = "argwhere flatnonzero nonzero unique"
+# Integers.
+ORDERS = "argsort lexsort argpartition"
 
 
 def names(*lists: str) -> Iterable[str]:
     return (name for text in lists for name in text.split())
 
 
-WITHOUT = set(names(FLAT, OF_INTEGERS, NO_ARRAYS, OTHERS, SIZED, EAGER))
+WITHOUT = set(names(FLAT, OF_INTEGERS, NO_ARRAYS, OTHERS, SIZED, ORDERS))

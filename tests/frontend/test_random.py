@@ -28,6 +28,8 @@ DRAWS = {
     "gamma": lambda key: random.gamma(key, np.array([0.4, 3.0]), (20, 2), np.float64),
     "poisson": lambda key: random.poisson(key, np.array([2.0, 30.0]), (20, 2)),
     "categorical": lambda key: random.categorical(key, np.log([[0.5, 0.5], [0.1, 0.9]])),
+    "permutation": lambda key: random.permutation(key, np.arange(30.0)),
+    "choice apart": lambda key: random.choice(key, 20, (2, 5), replace=False),
     "choice": lambda key: random.choice(key, np.arange(5.0), (9,), p=[0.1, 0.2, 0.3, 0.2, 0.2]),
 }
 ROUNDED = {"normal", "exponential", "truncated_normal", "gamma"}
