@@ -15,19 +15,9 @@ from tracejit.ir.copying import inlined
 from tracejit.ir.graph import PRIMITIVES, Attr, Builder, Graph, Nested, Node
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.loops import Scan, scan_items
-from tracejit.ir.types import I32, TensorType, is_float
+from tracejit.ir.types import I32, UNBOUNDED, TensorType, UnboundedError, is_float
 
 Cotangents = tuple[Node | None, ...]
-
-
-class UnboundedError(ValueError):
-    """A gradient was asked of a loop that runs an unknown number of times."""
-
-
-UNBOUNDED = (
-    "while_loop: how often it runs is not known before, so what a gradient reads of each turn has"
-    " no place; use fori_loop, scan, or while_loop(..., max_steps=n)"
-)
 
 
 def _floats(nodes: Sequence[Node]) -> list[Node]:

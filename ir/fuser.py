@@ -11,7 +11,6 @@ from tracejit.ir.affine import (
     operand_index,
     split,
 )
-from tracejit.ir.control_rules import UNBOUNDED, UnboundedError
 from tracejit.ir.draft import (
     CONTRACTIONS,
     MAX_MEMBERS,
@@ -26,7 +25,7 @@ from tracejit.ir.draft import (
     without,
 )
 from tracejit.ir.graph import Graph, Node
-from tracejit.ir.types import Shape
+from tracejit.ir.types import UNBOUNDED, Shape, UnboundedError
 
 
 class Fuser:

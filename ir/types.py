@@ -36,6 +36,16 @@ class DTypeError(TypeError):
     """A dtype that an operation does not take."""
 
 
+class UnboundedError(ValueError):
+    """A gradient was asked of a loop that runs an unknown number of times."""
+
+
+UNBOUNDED = (
+    "while_loop: how often it runs is not known before, so what a gradient reads of each turn has"
+    " no place; use fori_loop, scan, or while_loop(..., max_steps=n)"
+)
+
+
 def dtype_name(dtype: DType) -> str:
     """The short name, `f32`; raises DTypeError for a dtype that tracejit does not know."""
     name = _NAMES.get(dtype)

@@ -4,8 +4,7 @@
 raises them first.
 """
 
-from tracejit.ir.control_rules import UnboundedError
-from tracejit.ir.types import DTypeError, ShapeError
+from tracejit.ir.types import DTypeError, ShapeError, UnboundedError
 
 
 class TracejitError(Exception):

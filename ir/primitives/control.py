@@ -20,7 +20,15 @@ from tracejit.ir.graph import Array, Attr, Graph, primitive
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.primitives.tuples import results
 from tracejit.ir.scan_vjp import scan_vjp
-from tracejit.ir.types import BOOL, I32, ShapeError, TensorType, tuple_type
+from tracejit.ir.types import (
+    BOOL,
+    I32,
+    UNBOUNDED,
+    ShapeError,
+    TensorType,
+    UnboundedError,
+    tuple_type,
+)
 
 
 def _check_inputs(op: str, body: Graph, types: Sequence[TensorType]) -> None:
@@ -95,7 +103,7 @@ def _while_pull_infer(*types: TensorType, operands: int, **attrs: Attr) -> Tenso
 
 
 def _while_pull_eval(*arrays: Array, operands: int, **attrs: Attr) -> Array:
-    raise rules.UnboundedError(rules.UNBOUNDED)
+    raise UnboundedError(UNBOUNDED)
 
 
 def _cond_infer(*types: TensorType, branches: tuple[Graph, ...]) -> TensorType:

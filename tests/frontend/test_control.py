@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.errors import ConcretizationError, DTypeError, ShapeError, UnsupportedError
-from tracejit.ir.control_rules import UnboundedError
+from tracejit.errors import (
+    ConcretizationError,
+    DTypeError,
+    ShapeError,
+    UnboundedError,
+    UnsupportedError,
+)
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(3, 3)) / 2

@@ -11,11 +11,10 @@ from tests.samples import CONTROL
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients, pushed
 from tracejit.ir.batching import batched, in_lanes
-from tracejit.ir.control_rules import UnboundedError
 from tracejit.ir.graph import PRIMITIVES, Array, Graph
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.text import ParseError, equal, parse
-from tracejit.ir.types import ShapeError, is_float
+from tracejit.ir.types import ShapeError, UnboundedError, is_float
 from tracejit.ir.verify import verify
 
 SCAN = """
