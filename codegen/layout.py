@@ -43,7 +43,7 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
                 return _rewritten(node, product, machine)
         if node.op == "conv":
             return _convolution(node, inputs[0], inputs[1], machine)
-        return builder.emit(node.prim, *inputs, **node.attrs)
+        return builder.again(node, inputs)
 
     if not any(node.op in ("dot_general", "conv") for node in graph.nodes()):
         return graph

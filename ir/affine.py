@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-
 from tracejit.ir.graph import Node
 
 
@@ -23,13 +21,17 @@ class Affine:
     def __add__(self, other: Affine | int) -> Affine:
         if isinstance(other, int):
             return Affine(self.terms, self.const + other)
+        if not self.terms or not other.terms:
+            return Affine(self.terms or other.terms, self.const + other.const)
         sums = dict(self.terms)
-        for axis, c in other.terms:
-            sums[axis] = sums.get(axis, 0) + c
+        _add(sums, other, 1)
         return affine(sums, self.const + other.const)
 
     def __mul__(self, factor: int) -> Affine:
-        return affine({axis: c * factor for axis, c in self.terms}, self.const * factor)
+        if factor == 0:
+            return ZERO
+        terms = tuple([(axis, c * factor) for axis, c in self.terms])
+        return Affine(terms, self.const * factor)
 
     def coefficient(self, axis: str) -> int:
         return next((c for name, c in self.terms if name == axis), 0)
@@ -41,10 +43,16 @@ class Affine:
         """Each axis in `values` replaced by its expression."""
         if not any(axis in values for axis, _ in self.terms):
             return self
-        result = Affine((), self.const)
+        sums: dict[str, int] = {}
+        const = self.const
         for axis, c in self.terms:
-            result = result + values.get(axis, axis_index(axis)) * c
-        return result
+            value = values.get(axis)
+            if value is None:
+                sums[axis] = sums.get(axis, 0) + c
+            else:
+                _add(sums, value, c)
+                const += value.const * c
+        return affine(sums, const)
 
     def __str__(self) -> str:
         parts = [axis if c == 1 else f"{c}*{axis}" for axis, c in self.terms]
@@ -58,7 +66,12 @@ Index = tuple[Affine, ...]
 
 
 def affine(terms: Mapping[str, int], const: int = 0) -> Affine:
-    return Affine(tuple(sorted((a, c) for a, c in terms.items() if c)), const)
+    return Affine(tuple(sorted([(a, c) for a, c in terms.items() if c])), const)
+
+
+def _add(sums: dict[str, int], value: Affine, factor: int) -> None:
+    for axis, c in value.terms:
+        sums[axis] = sums.get(axis, 0) + c * factor
 
 
 def axis_index(name: str) -> Affine:
@@ -67,15 +80,21 @@ def axis_index(name: str) -> Affine:
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Row-major element strides."""
-    return tuple(prod(shape[d + 1 :]) for d in range(len(shape)))
+    done, stride = [], 1
+    for size in reversed(shape):
+        done.append(stride)
+        stride *= size
+    return tuple(done[::-1])
 
 
 def linear(index: Index, shape: Sequence[int]) -> Affine:
     """The flat row-major offset of `index` in a contiguous array."""
-    result = ZERO
+    sums: dict[str, int] = {}
+    const = 0
     for i, stride in zip(index, strides(shape), strict=True):
-        result = result + i * stride
-    return result
+        _add(sums, i, stride)
+        const += i.const * stride
+    return affine(sums, const)
 
 
 def split(offset: Affine, shape: Sequence[int], extents: Mapping[str, int]) -> Index | None:

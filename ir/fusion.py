@@ -70,7 +70,7 @@ def _distinct_outputs(graph: Graph) -> Graph:
     """
 
     def keep(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
-        return builder.emit(node.prim, *inputs, **node.attrs)
+        return builder.again(node, inputs)
 
     if not _needs_copies(graph):
         return graph

@@ -89,7 +89,7 @@ def primitive(
 class Node:
     """One operation applied to operands, and its result. Made by `Builder.emit` only."""
 
-    __slots__ = ("attrs", "builder", "inputs", "loc", "prim", "type")
+    __slots__ = ("attr_keys", "attrs", "builder", "inputs", "loc", "op", "prim", "type")
 
     def __init__(
         self,
@@ -102,14 +102,12 @@ class Node:
     ) -> None:
         self.builder = builder
         self.prim = prim
+        self.op = prim.name
         self.inputs = inputs
         self.attrs = attrs
         self.type = type
         self.loc = loc
-
-    @property
-    def op(self) -> str:
-        return self.prim.name
+        self.attr_keys: tuple[object, ...] = ()  # what interning knows the attributes by
 
     @property
     def shape(self) -> Shape:
@@ -227,12 +225,24 @@ class Builder:
 
     def emit(self, prim: Primitive, *inputs: Node, **attrs: Attr) -> Node:
         """The node `prim(*inputs, **attrs)`, its type inferred; the old one if it exists."""
-        key = (prim.name, *map(id, inputs), *((k, attr_key(attrs[k])) for k in sorted(attrs)))
+        keys = tuple([(k, attr_key(attrs[k])) for k in sorted(attrs)]) if attrs else ()
+        key = (prim.name, *map(id, inputs), *keys)
         node = self._interned.get(key)
         if node is None:
             node = self._make(prim, inputs, attrs)
+            node.attr_keys = keys
             self._interned[key] = node
         return node
+
+    def again(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        """The operation of `node`, of this or another graph, on operands of the same types."""
+        key = (node.prim.name, *map(id, inputs), *node.attr_keys)
+        found = self._interned.get(key)
+        if found is None:
+            found = Node(self, node.prim, inputs, node.attrs, node.type, self.loc)
+            found.attr_keys = node.attr_keys
+            self._interned[key] = found
+        return found
 
     def _make(self, prim: Primitive, inputs: tuple[Node, ...], attrs: dict[str, Attr]) -> Node:
         for operand in inputs:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
-from tracejit.ir.graph import PRIMITIVES, Node, Scalar, attr_key
-from tracejit.ir.types import DType
+from tracejit.ir.graph import PRIMITIVES, Builder, Node, Scalar, attr_key
+from tracejit.ir.types import DType, TensorType
 
 
 class Pattern:
@@ -105,10 +106,27 @@ class Rule:
     lhs: Apply
     rhs: Pattern | Rewrite
     when: Condition = always
+    below: tuple[str | None, ...] = field(init=False, repr=False)  # the ops that lhs asks for
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "below", tuple(map(_required, self.lhs.operands)))
 
     def match(self, root: Node) -> Match | None:
+        for required, operand in zip(self.below, root.inputs, strict=False):
+            if required is not None and operand.prim.name != required:
+                return None
         found = Match(root)
         return found if _matches(self.lhs, root, found) and self.when(found) else None
+
+
+def _required(pattern: Pattern) -> str | None:
+    """The op of every node that a pattern matches, None if there are several."""
+    match pattern:
+        case Apply(op):
+            return op
+        case Const() | Number():
+            return "full"
+    return None
 
 
 def _matches(pattern: Pattern, node: Node, match: Match) -> bool:
@@ -135,9 +153,15 @@ def _is_number(node: Node, value: Scalar) -> bool:
     own = node.scalar()
     if own is None:
         return False
-    wanted = node.builder.full(value, node.type).scalar()
+    return attr_key(own) == _key_in(node.dtype, attr_key(value), value)
+
+
+@cache
+def _key_in(dtype: DType, key: object, value: Scalar) -> object:
+    """The key of what `value` becomes in a dtype; its own key tells 0.0 from -0.0."""
+    wanted = Builder().full(value, TensorType((), dtype)).scalar()
     assert wanted is not None
-    return attr_key(own) == attr_key(wanted)
+    return attr_key(wanted)
 
 
 def build(pattern: Pattern, match: Match, finish: Callable[[Node], Node]) -> Node:

@@ -56,9 +56,12 @@ def optimize(graph: Graph) -> Graph:
     """The graph after all passes, verified between them where the setting `verify` is on."""
     check = verify if config.get("verify") else _trust
     check(graph)
+    made: dict[Pass, Graph] = {}
     for step in PIPELINE:
+        if made.get(step) is graph:
+            continue  # nothing has changed since it ran
         watch, before = Stopwatch(), graph
-        graph = check(step(graph))
+        graph = made[step] = check(step(graph))
         if config.logging("passes"):
             name = getattr(step, "__name__", str(step))
             sizes = f"{len(before.nodes())} -> {len(graph.nodes())} nodes"

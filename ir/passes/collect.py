@@ -33,7 +33,7 @@ def collect(graph: Graph) -> Graph:
         new.update(zip(node.inputs, inputs, strict=True))
         if node in trees:
             return _collected([new[leaf] for leaf in trees[node]])
-        return builder.emit(node.prim, *inputs, **node.attrs)
+        return builder.again(node, inputs)
 
     return rebuild(graph, rewrite)
 

@@ -30,7 +30,7 @@ def change_scans(graph: Graph, change: Change) -> Graph:
             results = change(builder, Scan.of(node, inputs), used[node])
             if results is not None:
                 return ops.pack(results)
-        return builder.emit(node.prim, *inputs, **node.attrs)
+        return builder.again(node, inputs)
 
     return rebuild(graph, rewrite)
 

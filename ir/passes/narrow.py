@@ -20,14 +20,19 @@ def narrow(graph: Graph) -> Graph:
         if len(users) == 1 and users[0].op == "slice" and node not in graph.outputs
     }
 
+    narrowed = False
+
     def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        nonlocal narrowed
         if node.op == "slice" and node.inputs[0] in alone:
             moved = _sliced(inputs[0], node.ints("start"), node.ints("stop"), node.ints("step"))
             if moved is not None:
+                narrowed = True
                 return moved
-        return builder.emit(node.prim, *inputs, **node.attrs)
+        return builder.again(node, inputs)
 
-    return rebuild(graph, rewrite)
+    done = rebuild(graph, rewrite)
+    return done if narrowed else graph
 
 
 Ints = tuple[int, ...]

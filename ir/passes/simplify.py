@@ -12,7 +12,7 @@ def simplify(graph: Graph) -> Graph:
     """The graph in which no rule matches any more. One sweep: operands are final before users."""
 
     def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
-        return simplified(builder.emit(node.prim, *inputs, **node.attrs))
+        return simplified(builder.again(node, inputs))
 
     return rebuild(graph, rewrite)
 
