@@ -20,9 +20,17 @@ from tracejit.errors import TracejitError
 from tracejit.ir.graph import Array
 from tracejit.nn import initializers, regularizers
 from tracejit.nn.layer import Layer
+from tracejit.nn.mode import weights_of_at_most
 from tracejit.variable import Variable
 
 FORMAT = "tracejit 1"
+
+
+# What a description that no `save` wrote may raise where objects are made from it.
+_DAMAGE = (
+    KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError, MemoryError,
+    RecursionError, TracejitError,
+)  # fmt: skip
 
 
 class SavedModelError(TracejitError, ValueError):
@@ -289,12 +297,15 @@ def load_model(path: str | Path, custom_objects: Mapping[str, Any] | None = None
     try:
         make = _Maker(custom_objects or {})
         model = make(description["model"])
-        model.build_with(_symbols(description["types"]))
+        with weights_of_at_most(sum(a.size for a in arrays.values())):
+            model.build_with(_symbols(description["types"]))
         model.seed = description["seed"]
         _assign(path, dict(model.named_variables()), arrays, "model.")
         if description["training"] is not None:
             _resume(path, model, make, description["training"], arrays)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except SavedModelError:
+        raise
+    except _DAMAGE as error:
         raise SavedModelError(f"{path}: the description is damaged: {error!r}") from error
     return model
 

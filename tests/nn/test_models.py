@@ -352,13 +352,15 @@ def resident() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="/proc is Linux's")
 def test_memory_is_flat() -> None:
+    """Over 10,000 steps."""
     model = compiled()
-    model.fit(X, Y, epochs=100, verbose=0)
+    model.fit(X, Y, batch_size=7, epochs=100, verbose=0)
     gc.collect()
     before = resident()
-    model.fit(X, Y, epochs=1000, verbose=0)
+    model.fit(X, Y, batch_size=7, epochs=1000, verbose=0)
     gc.collect()
     assert resident() - before < 4 << 20
+    assert model.step("train").cache_info().entries == 1
 
 
 def test_a_model_is_garbage_once_nobody_holds_it() -> None:

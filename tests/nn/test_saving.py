@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +153,52 @@ def test_damaged_files_give_clear_errors(tmp_path: Path) -> None:
             tj.load_model(tmp_path / "bad")
 
 
+def test_no_changed_byte_does_more_than_raise(tmp_path: Path) -> None:
+    """Of the header: it loads, with other names or numbers; or it is a SavedModelError."""
+    good = written(tmp_path)
+    length = struct.unpack("<Q", good[:8])[0]
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(150):
+        bad = bytearray(good)
+        bad[int(rng.integers(8 + length))] = int(rng.choice(list(b'0919-"{}[],:aZ_ ')))
+        (tmp_path / "bad").write_bytes(bad)
+        try:
+            tj.load_model(tmp_path / "bad")
+        except SavedModelError:
+            refused += 1
+    assert refused > 50
+
+
+KILLED = """
+import os, signal, sys
+from tests.nn.test_models import X, Y, compiled
+from tracejit import callbacks
+
+class Kill(callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+compiled().fit(X, Y, epochs=4, verbose=0, callbacks=[
+    callbacks.ModelCheckpoint(sys.argv[1]), Kill()])
+"""
+
+
+def test_killed_and_taken_up_again(tmp_path: Path) -> None:
+    """In the middle of the third epoch; the file of the second is whole."""
+    path = tmp_path / "m.safetensors"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root)
+    assert done.returncode == -signal.SIGKILL
+    again, whole = tj.load_model(path), compiled()
+    wanted = whole.fit(X, Y, epochs=4, verbose=0).history
+    found = again.fit(X, Y, epochs=4, initial_epoch=2, verbose=0).history
+    assert found == {name: values[2:] for name, values in wanted.items()}
+    assert same_bits(again, whole)
+
+
 def hostile(name: str) -> Any:
     def change(header: Any, description: Any) -> None:
         layer = description["model"]["config"]["layers"][0]
@@ -161,6 +210,8 @@ def hostile(name: str) -> Any:
             layer["config"]["no_such"] = 1
         elif name == "wider":
             layer["config"]["units"] = 9
+        elif name == "huge":
+            layer["config"]["units"] = 10**12
         elif name == "no model":
             del description["model"]
         elif name == "format":
@@ -178,6 +229,7 @@ def hostile(name: str) -> Any:
         ("kind", "builtins 'Dense' is not known"),
         ("argument", "the description is damaged"),
         ("wider", r"'stack.0.bias' is float32\[8\], the model has f32\[9\]|'stack.0.kernel'"),
+        ("huge", r"dense.*: kernel \[6, 1000000000000\] has more than \d+ elements"),
         ("no model", "the description is damaged: KeyError"),
         ("format", "format 'pt', not 'tracejit 1'"),
         ("description", "the description is damaged"),

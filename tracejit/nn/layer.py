@@ -7,15 +7,17 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 
 from tracejit import tree
+from tracejit.errors import ShapeError
 from tracejit.ir.types import BF16
 from tracejit.nn import activations, initializers, masking, symbolic
 from tracejit.nn.configured import config_of, snake
-from tracejit.nn.mode import add_loss, current_mode, training_mode
+from tracejit.nn.mode import add_loss, current_mode, most_elements, training_mode
 from tracejit.nn.module import Module
 from tracejit.nn.policy import dtype_policy, dtypes_of
 from tracejit.nn.regularizers import get_constraint, get_regularizer
@@ -131,7 +133,10 @@ class Layer(Module):
         draw = initializers.get("glorot_uniform" if initializer is None else initializer)
         wanted = self.dtype if dtype is None else np.dtype(dtype)
         assert draw is not None, "a name of an initialiser gives one"
-        value = draw(tuple(int(n) for n in shape), wanted)
+        sizes, most = tuple(int(n) for n in shape), most_elements()
+        if most is not None and prod(sizes) > most:
+            raise ShapeError(f"{self.name}: {name} {list(sizes)} has more than {most} elements")
+        value = draw(sizes, wanted)
         variable = Variable(value, dtype=wanted, name=f"{self.name}_{name}", trainable=trainable)
         if regularizer is not None:
             self._penalized.append((variable, get_regularizer(regularizer)))

@@ -1,4 +1,4 @@
-"""What every layer of a forward pass knows: whether it is for training, and whose loss it is."""
+"""What surrounds a layer: whether it is for training, whose loss it is, which file it is from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 _training: ContextVar[bool | None] = ContextVar("tracejit_training", default=None)
 _penalties: ContextVar[list[Any] | None] = ContextVar("tracejit_penalties", default=None)
 
+_most: ContextVar[int | None] = ContextVar("tracejit_most", default=None)
+
 current_mode = _training.get
+most_elements = _most.get
 
 
 @contextmanager
@@ -21,6 +24,16 @@ def training_mode(training: bool | None) -> Iterator[None]:
         yield
     finally:
         _training.reset(token)
+
+
+@contextmanager
+def weights_of_at_most(elements: int) -> Iterator[None]:
+    """Inside the block no weight may have more elements: those of a file have not."""
+    token = _most.set(elements)
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 @contextmanager
