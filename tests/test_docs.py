@@ -16,7 +16,7 @@ from tracejit.ir.text import equal, parse
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PATHS = re.compile(r"`((?:ir|codegen|tracejit|tests|examples|docs)/[\w./-]*)`")
-PAGES = ("architecture.md", "adding-a-primitive.md", "reading-dumps.md")
+PAGES = ("architecture.md", "adding-a-primitive.md", "control-flow.md", "reading-dumps.md")
 
 
 def page(name: str) -> str:
@@ -91,3 +91,16 @@ def test_the_quoted_dumps_are_those_of_today() -> None:
         lines = [line.strip() for line in section.splitlines()]
         start = dump.index(lines[0])
         assert dump[start : start + len(lines)] == lines, stage
+
+
+def test_the_loop_of_the_page_on_control_flow() -> None:
+    """Its code runs, and the loop that it quotes is in the optimized graph."""
+    text = page("control-flow.md")
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(compile(block, "control-flow.md", "exec"), scope)
+    step = scope["step"]
+    dump = step.lower(scope["params"], scope["xs"]).dump("optimized")  # type: ignore[attr-defined]
+    (quoted,) = re.findall(r"```text\n(.*?)```", text, re.S)
+    lines = dump.splitlines()
+    assert [line for line in quoted.splitlines() if f"  {line}" not in lines] == []

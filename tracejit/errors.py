@@ -1,6 +1,6 @@
 """Every error that user code can meet: each names the op, the types, the line, and what to do.
 
-`ShapeError`, `DTypeError` and `UnboundedError` (the gradient of a while_loop) come from the IR, which
+`ShapeError`, `DTypeError` and `UnboundedError` come from the IR, which
 raises them first.
 """
 
