@@ -36,9 +36,10 @@ class RegisterTile:
     def __post_init__(self) -> None:
         assert self.rows > 0 and self.vectors > 0, str(self)
 
-    def step(self) -> float:
-        """Cycles, more or less, in which one step of the sum is added to a whole tile."""
-        return max(self.rows * self.vectors, self.rows + self.vectors, IN_FLIGHT) + STEP
+
+def step(rows: int, vectors: float) -> float:
+    """Cycles, more or less, in which one step of the sum is added to a whole tile."""
+    return max(rows * vectors, rows + vectors, IN_FLIGHT) + STEP
 
 
 def fitting(machine: Machine, most_rows: int = MAX_ROWS) -> Iterator[RegisterTile]:
@@ -52,14 +53,17 @@ def fitting(machine: Machine, most_rows: int = MAX_ROWS) -> Iterator[RegisterTil
 
 
 def efficiency(tile: RegisterTile, rows: int, columns: int, lanes: int) -> float:
-    """The part of its time that a `rows` x `columns` product spends on results, in such tiles."""
+    """The part of its time that a `rows` x `columns` product spends on results, in such tiles.
+
+    A last vector that is half empty is half as wide, and takes half the time of some CPUs.
+    """
     if not rows or not columns:
         return 1.0
     down = -(-rows // tile.rows)
-    whole, rest = divmod(-(-columns // lanes), tile.vectors)
-    time = whole * tile.step()
+    whole, rest = divmod(-(-2 * columns // lanes), 2 * tile.vectors)
+    time = whole * step(tile.rows, tile.vectors)
     if rest:
-        time += RegisterTile(tile.rows, rest).step()
+        time += step(tile.rows, rest / 2)
     return rows * columns / (lanes * down * time)
 
 

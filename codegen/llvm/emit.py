@@ -51,7 +51,7 @@ class _Emitter:
         self.machine = machine
         self.b = Builder(has_fma=machine.fma)
         self.access = Access(self.b, kernel)
-        self.points = Points(self.b, self.access)
+        self.points = Points(self.b, self.access, halves=kernel.kind == "contraction")
         self.control = Control(self.b, self.access)
         self.folds = Folds(self.points, self.control, self._tile, self._block)
         self.rows = Rows(self.points, self.control)

@@ -49,23 +49,13 @@ class Folds:
         partial = [_Partial(acc, self._around(fold, acc, around)) for acc in fold.accs]
         start: list[Vec] = []
         for p in partial:
-            vectored = chains.lanes > 1 or (
-                self.points.vector is not None and self.points.vector in p.axes
-            )
-            lanes = (
-                self.points.jams[self.points.vector].lanes
-                if self.points.vector is not None
-                else chains.lanes
-            )
             p.keys = [
                 (*key, offset) for key in self.points.keys(p.axes) for offset in chains.offsets()
             ]
-            zero = self.b.const(
-                identity("add" if p.acc.op == "fma" else p.acc.op, p.acc.dtype),
-                p.acc.dtype,
-                lanes if vectored else 1,
-            )
-            start += [zero] * len(p.keys)
+            zero = identity("add" if p.acc.op == "fma" else p.acc.op, p.acc.dtype)
+            for key in p.keys:
+                lanes, _ = self.points.lanes(dict(zip(p.axes, key[:-1], strict=True)))
+                start.append(self.b.const(zero, p.acc.dtype, max(lanes, chains.lanes)))
         if any(loop.extent == 0 for loop in fold.loops):
             values = start
         else:

@@ -33,10 +33,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Jam:
-    """A tile being executed at once: `width` iterations, `lanes` of them in one vector."""
+    """A tile being executed at once: `width` iterations, `lanes` of them in one vector.
+
+    halves: a last vector that is half empty is half as wide, and needs no mask if it is then full.
+    """
 
     width: int
     lanes: int
+    halves: bool = False
 
     def offsets(self) -> range:
         return range(0, self.width, self.lanes)
@@ -45,20 +49,27 @@ class Jam:
         """How many lanes of the vector at `offset` are iterations of the loop."""
         return min(self.lanes, self.width - offset)
 
+    def lanes_at(self, offset: int) -> int:
+        """How many lanes the vector at `offset` has."""
+        half = self.halves and 2 * self.active(offset) <= self.lanes
+        return self.lanes // 2 if half else self.lanes
+
 
 class Points:
     """The tiles being executed, and the values known at their points."""
 
-    def __init__(self, b: Builder, access: Access) -> None:
+    def __init__(self, b: Builder, access: Access, halves: bool = False) -> None:
         self.b = b
         self.access = access
+        self.halves = halves
         self.jams: dict[str, Jam] = {}
         self.vector: str | None = None
         self.held: dict[str, Held] = {}
 
     def jam(self, loop: Loop, run: Tile) -> None:
         if run.width > 1 or loop.lanes > 1:
-            self.jams[loop.axis] = Jam(run.width, loop.lanes)
+            # Sums along a fold's own vectors go on from its full tiles to its tail: of one width.
+            self.jams[loop.axis] = Jam(run.width, loop.lanes, self.halves and loop.parallel)
             if loop.lanes > 1:
                 assert self.vector is None, "one vector axis at a time"
                 self.vector = loop.axis
@@ -102,7 +113,8 @@ class Points:
         if self.vector is None or self.vector not in point:
             return 1, 1
         jam = self.jams[self.vector]
-        return jam.lanes, jam.active(point[self.vector])
+        offset = point[self.vector]
+        return jam.lanes_at(offset), jam.active(offset)
 
     def force(self, held: Held, key: Key) -> Vec:
         """The value at one point, emitted now unless it was before."""
@@ -136,7 +148,7 @@ class Points:
             return None
         if stmt.index.affine.coefficient(vector) in (-1, 0, 1):
             return None
-        lanes = self.jams[vector].lanes
+        lanes, _ = self.lanes(point)
         for axis, jam in self.jams.items():
             whole = point.get(axis, 0) // lanes * lanes + lanes <= jam.width
             if jam.lanes == 1 and whole and stmt.index.affine.coefficient(axis) == 1:

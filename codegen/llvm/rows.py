@@ -13,13 +13,16 @@ from tracejit.codegen.nest import Each, Let, Load, Loop, Stmt, Store, walk
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A value of the whole tile, on the stack: for each iteration those at `keys`, in order."""
+    """A value of the whole tile, on the stack: for each iteration those at `keys`, in order.
+
+    like: the vectors of one iteration, the first of them as wide as any.
+    """
 
     name: str
     address: str
     axes: tuple[str, ...]
     keys: tuple[Key, ...]
-    like: Vec
+    like: tuple[Vec, ...]
 
 
 class Rows:
@@ -84,18 +87,18 @@ class Rows:
         ]
         address = self.access.stack(values[0], len(values))
         for n, value in enumerate(values):
-            place = self._place(address, value, str(n))
+            place = self._place(address, values[0], str(n))
             self.b.lines.append(f"  store {value.typed}, ptr {place}")
-        return _Kept(name, address, others, keys, values[0])
+        return _Kept(name, address, others, keys, tuple(values[: len(keys)]))
 
     def _read(self, kept: _Kept, number: str) -> Held:
         """The value in one iteration."""
         first = self.control.i64(f"mul i64 {number}, {len(kept.keys)}")
-        row = self._place(kept.address, kept.like, first)
+        row = self._place(kept.address, kept.like[0], first)
         at: dict[Key, Vec] = {}
-        for n, key in enumerate(kept.keys):
-            text = f"load {kept.like.type}, ptr {self._place(row, kept.like, str(n))}"
-            at[key] = self.b.inst(text, kept.like.dtype, kept.like.lanes)
+        for n, (key, like) in enumerate(zip(kept.keys, kept.like, strict=True)):
+            text = f"load {like.type}, ptr {self._place(row, kept.like[0], str(n))}"
+            at[key] = self.b.inst(text, like.dtype, like.lanes)
         return Held(kept.axes, None, at)
 
     def _place(self, address: str, like: Vec, index: str) -> str:

@@ -82,6 +82,17 @@ def convolutions() -> Iterator[tuple[str, Graph]]:
             yield f"{direction} {dtype}", convolution(direction, *sizes, dtype=dtype)
 
 
+def epilogues() -> Iterator[tuple[str, Graph]]:
+    """So long that it is done row by row; columns that fill the last vector more or less."""
+    for n in (20, 24, 30, 32, 36):
+        d = Draft()
+        a, b, c = d(F32, 13, 21), d(F32, 21, n), d(F32, 13, n)
+        y = ops.dot_general(a, b, ((1,), (0,)), ((), ()))
+        for _ in range(6):
+            y = ops.tanh(y * c) + y
+        yield f"{n} columns", d.graph(y)
+
+
 def operands(graph: Graph) -> list[Array]:
     rng = np.random.default_rng(1)
     return [(rng.standard_normal(n.shape) * 3).astype(n.dtype) for n in graph.inputs]
@@ -97,7 +108,7 @@ def in_f64(graph: Graph, arrays: list[Array]) -> Array:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("family", [products, convolutions])
+@pytest.mark.parametrize("family", [products, convolutions, epilogues])
 def test_results(family: Callable[[], Iterator[tuple[str, Graph]]], name: str) -> None:
     machine, cases = SMALL[name], dict(family())
     plans = {case: planned(graph, machine) for case, graph in cases.items()}

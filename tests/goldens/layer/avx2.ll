@@ -1,8 +1,9 @@
 ; k0
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
-declare <8 x float> @llvm.masked.load.v8f32.p0(ptr, <8 x i1>, <8 x float>)
-declare void @llvm.masked.store.v8f32.p0(<8 x float>, ptr, <8 x i1>)
+declare <4 x float> @llvm.masked.load.v4f32.p0(ptr, <4 x i1>, <4 x float>)
+declare <4 x float> @llvm.fma.v4f32(<4 x float>, <4 x float>, <4 x float>)
+declare void @llvm.masked.store.v4f32.p0(<4 x float>, ptr, <4 x i1>)
 define void @tj_9351b6cf54386fa23c7083ac8d0a1369(ptr %b0, ptr %b1, ptr %b2, ptr %b3, i64 %tid, i64 %nt) nounwind "prefer-vector-width"="256" "min-legal-vector-width"="256" {
 entry:
   %n1 = mul i64 %tid, 2
@@ -158,83 +159,83 @@ pre131:
   br label %head132
 head132:
   %r0135 = phi i64 [ 0, %pre131 ], [ %r0136, %latch133 ]
-  %c137 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v151, %latch133 ]
-  %c138 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v156, %latch133 ]
-  %c139 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v161, %latch133 ]
-  %c140 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v166, %latch133 ]
-  %c141 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v171, %latch133 ]
-  %c142 = phi <8 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v176, %latch133 ]
+  %c137 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v151, %latch133 ]
+  %c138 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v156, %latch133 ]
+  %c139 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v161, %latch133 ]
+  %c140 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v166, %latch133 ]
+  %c141 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v171, %latch133 ]
+  %c142 = phi <4 x float> [ splat (float 0x0000000000000000), %pre131 ], [ %v176, %latch133 ]
   %a143 = getelementptr float, ptr %b0, i64 %r0135
   %a147 = mul i64 %r0135, 19
   %a148 = getelementptr float, ptr %b1, i64 %a147
   %v144 = load float, ptr %a143, align 4
-  %v145 = insertelement <8 x float> poison, float %v144, i64 0
-  %v146 = shufflevector <8 x float> %v145, <8 x float> poison, <8 x i32> zeroinitializer
+  %v145 = insertelement <4 x float> poison, float %v144, i64 0
+  %v146 = shufflevector <4 x float> %v145, <4 x float> poison, <4 x i32> zeroinitializer
   %a149 = getelementptr float, ptr %a148, i64 16
-  %v150 = call <8 x float> @llvm.masked.load.v8f32.p0(ptr align 4 %a149, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>, <8 x float> zeroinitializer)
-  %v151 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v146, <8 x float> %v150, <8 x float> %c137)
+  %v150 = call <4 x float> @llvm.masked.load.v4f32.p0(ptr align 4 %a149, <4 x i1> <i1 true, i1 true, i1 true, i1 false>, <4 x float> zeroinitializer)
+  %v151 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v146, <4 x float> %v150, <4 x float> %c137)
   %a152 = getelementptr float, ptr %a143, i64 20
   %v153 = load float, ptr %a152, align 4
-  %v154 = insertelement <8 x float> poison, float %v153, i64 0
-  %v155 = shufflevector <8 x float> %v154, <8 x float> poison, <8 x i32> zeroinitializer
-  %v156 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v155, <8 x float> %v150, <8 x float> %c138)
+  %v154 = insertelement <4 x float> poison, float %v153, i64 0
+  %v155 = shufflevector <4 x float> %v154, <4 x float> poison, <4 x i32> zeroinitializer
+  %v156 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v155, <4 x float> %v150, <4 x float> %c138)
   %a157 = getelementptr float, ptr %a143, i64 40
   %v158 = load float, ptr %a157, align 4
-  %v159 = insertelement <8 x float> poison, float %v158, i64 0
-  %v160 = shufflevector <8 x float> %v159, <8 x float> poison, <8 x i32> zeroinitializer
-  %v161 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v160, <8 x float> %v150, <8 x float> %c139)
+  %v159 = insertelement <4 x float> poison, float %v158, i64 0
+  %v160 = shufflevector <4 x float> %v159, <4 x float> poison, <4 x i32> zeroinitializer
+  %v161 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v160, <4 x float> %v150, <4 x float> %c139)
   %a162 = getelementptr float, ptr %a143, i64 60
   %v163 = load float, ptr %a162, align 4
-  %v164 = insertelement <8 x float> poison, float %v163, i64 0
-  %v165 = shufflevector <8 x float> %v164, <8 x float> poison, <8 x i32> zeroinitializer
-  %v166 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v165, <8 x float> %v150, <8 x float> %c140)
+  %v164 = insertelement <4 x float> poison, float %v163, i64 0
+  %v165 = shufflevector <4 x float> %v164, <4 x float> poison, <4 x i32> zeroinitializer
+  %v166 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v165, <4 x float> %v150, <4 x float> %c140)
   %a167 = getelementptr float, ptr %a143, i64 80
   %v168 = load float, ptr %a167, align 4
-  %v169 = insertelement <8 x float> poison, float %v168, i64 0
-  %v170 = shufflevector <8 x float> %v169, <8 x float> poison, <8 x i32> zeroinitializer
-  %v171 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v170, <8 x float> %v150, <8 x float> %c141)
+  %v169 = insertelement <4 x float> poison, float %v168, i64 0
+  %v170 = shufflevector <4 x float> %v169, <4 x float> poison, <4 x i32> zeroinitializer
+  %v171 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v170, <4 x float> %v150, <4 x float> %c141)
   %a172 = getelementptr float, ptr %a143, i64 100
   %v173 = load float, ptr %a172, align 4
-  %v174 = insertelement <8 x float> poison, float %v173, i64 0
-  %v175 = shufflevector <8 x float> %v174, <8 x float> poison, <8 x i32> zeroinitializer
-  %v176 = call <8 x float> @llvm.fma.v8f32(<8 x float> %v175, <8 x float> %v150, <8 x float> %c142)
+  %v174 = insertelement <4 x float> poison, float %v173, i64 0
+  %v175 = shufflevector <4 x float> %v174, <4 x float> poison, <4 x i32> zeroinitializer
+  %v176 = call <4 x float> @llvm.fma.v4f32(<4 x float> %v175, <4 x float> %v150, <4 x float> %c142)
   br label %latch133
 latch133:
   %r0136 = add nuw nsw i64 %r0135, 1
   %n177 = icmp ult i64 %r0136, 20
   br i1 %n177, label %head132, label %done134
 done134:
-  %v178 = call <8 x float> @llvm.masked.load.v8f32.p0(ptr align 4 %a130, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>, <8 x float> zeroinitializer)
-  %v179 = fadd <8 x float> %v151, %v178
-  %v180 = fadd <8 x float> %v156, %v178
-  %v181 = fadd <8 x float> %v161, %v178
-  %v182 = fadd <8 x float> %v166, %v178
-  %v183 = fadd <8 x float> %v171, %v178
-  %v184 = fadd <8 x float> %v176, %v178
-  %v185 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v179
-  %v186 = select <8 x i1> %v185, <8 x float> splat (float 0x0000000000000000), <8 x float> %v179
-  %v187 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v180
-  %v188 = select <8 x i1> %v187, <8 x float> splat (float 0x0000000000000000), <8 x float> %v180
-  %v189 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v181
-  %v190 = select <8 x i1> %v189, <8 x float> splat (float 0x0000000000000000), <8 x float> %v181
-  %v191 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v182
-  %v192 = select <8 x i1> %v191, <8 x float> splat (float 0x0000000000000000), <8 x float> %v182
-  %v193 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v183
-  %v194 = select <8 x i1> %v193, <8 x float> splat (float 0x0000000000000000), <8 x float> %v183
-  %v195 = fcmp ogt <8 x float> splat (float 0x0000000000000000), %v184
-  %v196 = select <8 x i1> %v195, <8 x float> splat (float 0x0000000000000000), <8 x float> %v184
+  %v178 = call <4 x float> @llvm.masked.load.v4f32.p0(ptr align 4 %a130, <4 x i1> <i1 true, i1 true, i1 true, i1 false>, <4 x float> zeroinitializer)
+  %v179 = fadd <4 x float> %v151, %v178
+  %v180 = fadd <4 x float> %v156, %v178
+  %v181 = fadd <4 x float> %v161, %v178
+  %v182 = fadd <4 x float> %v166, %v178
+  %v183 = fadd <4 x float> %v171, %v178
+  %v184 = fadd <4 x float> %v176, %v178
+  %v185 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v179
+  %v186 = select <4 x i1> %v185, <4 x float> splat (float 0x0000000000000000), <4 x float> %v179
+  %v187 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v180
+  %v188 = select <4 x i1> %v187, <4 x float> splat (float 0x0000000000000000), <4 x float> %v180
+  %v189 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v181
+  %v190 = select <4 x i1> %v189, <4 x float> splat (float 0x0000000000000000), <4 x float> %v181
+  %v191 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v182
+  %v192 = select <4 x i1> %v191, <4 x float> splat (float 0x0000000000000000), <4 x float> %v182
+  %v193 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v183
+  %v194 = select <4 x i1> %v193, <4 x float> splat (float 0x0000000000000000), <4 x float> %v183
+  %v195 = fcmp ogt <4 x float> splat (float 0x0000000000000000), %v184
+  %v196 = select <4 x i1> %v195, <4 x float> splat (float 0x0000000000000000), <4 x float> %v184
   %a197 = getelementptr float, ptr %b3, i64 16
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v186, ptr align 4 %a197, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v186, ptr align 4 %a197, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   %a198 = getelementptr float, ptr %b3, i64 35
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v188, ptr align 4 %a198, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v188, ptr align 4 %a198, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   %a199 = getelementptr float, ptr %b3, i64 54
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v190, ptr align 4 %a199, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v190, ptr align 4 %a199, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   %a200 = getelementptr float, ptr %b3, i64 73
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v192, ptr align 4 %a200, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v192, ptr align 4 %a200, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   %a201 = getelementptr float, ptr %b3, i64 92
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v194, ptr align 4 %a201, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v194, ptr align 4 %a201, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   %a202 = getelementptr float, ptr %b3, i64 111
-  call void @llvm.masked.store.v8f32.p0(<8 x float> %v196, ptr align 4 %a202, <8 x i1> <i1 true, i1 true, i1 true, i1 false, i1 false, i1 false, i1 false, i1 false>)
+  call void @llvm.masked.store.v4f32.p0(<4 x float> %v196, ptr align 4 %a202, <4 x i1> <i1 true, i1 true, i1 true, i1 false>)
   br label %done15
 done15:
   br label %latch7
