@@ -11,7 +11,7 @@ from tracejit.codegen.plan import Launch, Slot
 from tracejit.ir.graph import Attr
 
 # The one thing that a printed program takes from tracejit.
-IMPORT = "import tracejit.ir.host\nfrom tracejit.ir.host.table import HOST\n\n\n"
+IMPORT = "from tracejit.ir.host import host_function_of\n\n\n"
 
 
 def call_lines(launch: Launch, where: Callable[[Slot, Buffer], str]) -> Iterator[str]:
@@ -29,7 +29,7 @@ def call_lines(launch: Launch, where: Callable[[Slot, Buffer], str]) -> Iterator
 
     operands = [array(view) for view in call.operands]
     attrs = [f"{name}={_printed(value)}" for name, value in call.attrs]
-    yield f'    results = HOST["{call.callee}"].eval({", ".join([*operands, *attrs])})'
+    yield f'    results = host_function_of("{call.callee}").eval({", ".join([*operands, *attrs])})'
     for number, result in enumerate(call.results):
         if result is not None:
             yield f"    {array(result)}[...] = results[{number}]"

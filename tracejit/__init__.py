@@ -11,6 +11,7 @@ from tracejit.control import cond, fori_loop, map, scan, switch, while_loop
 from tracejit.custom import checkpoint, custom_vjp
 from tracejit.debug import disable_jit
 from tracejit.derivatives import hessian, jacobian, jvp, vjp
+from tracejit.hosted import CustomOp, ShapeDtype, custom_op
 from tracejit.ir import config
 from tracejit.ir.text import parse
 from tracejit.jit import Jitted, jit, make_graph
@@ -57,16 +58,19 @@ def set_num_threads(count: int) -> None:
 
 
 __all__ = [
+    "CustomOp",
     "Input",
     "Jitted",
     "Lowered",
     "Model",
     "Sequential",
+    "ShapeDtype",
     "Variable",
     "callbacks",
     "checkpoint",
     "cond",
     "config",
+    "custom_op",
     "custom_vjp",
     "debug",
     "disable_jit",

@@ -19,7 +19,7 @@ import numpy as np
 from tracejit.codegen.nest import Call, Kernel, View
 from tracejit.codegen.runtime import native
 from tracejit.ir.graph import Array
-from tracejit.ir.host.table import HOST
+from tracejit.ir.host.looped import host_function_of
 from tracejit.ir.text import literal, read_literal
 from tracejit.ir.types import TensorType, parse_type
 
@@ -122,21 +122,24 @@ class HostCallable:
     """callable(frame): runs the function on arrays in the memory that the frame points to."""
 
     def __init__(self, call: HostCall) -> None:
-        self._eval = HOST[call.callee].eval
+        self._eval = host_function_of(call.callee).eval
         self._attrs = {name: read_literal(text) for name, text in call.attrs}
         self._operands = [(at, parse_type(text)) for at, text in call.operands]
         self._results = [None if r is None else (r[0], parse_type(r[1])) for r in call.results]
         places = [*call.operands, *(r for r in call.results if r is not None)]
-        self._frame = ctypes.c_void_p * (1 + max((at for at, _ in places), default=0))
-        self._known: dict[tuple[int | None, ...], tuple[list[Array], list[Array | None]]] = {}
+        count = 1 + max((at for at, _ in places), default=0)
+        self._frame = ctypes.c_char * (count * ctypes.sizeof(ctypes.c_void_p))
+        self._pointers = ctypes.c_void_p * count
+        self._known: dict[bytes, tuple[list[Array], list[Array | None]]] = {}
 
     def __call__(self, frame: int) -> None:
-        pointers = tuple(self._frame.from_address(frame))
-        known = self._known.get(pointers)
+        addresses = self._frame.from_address(frame).raw
+        known = self._known.get(addresses)
         if known is None:
             if len(self._known) >= KEPT_FRAMES:
                 self._known.clear()
-            known = self._known[pointers] = self._arrays(pointers)
+            pointers = self._pointers.from_address(frame)
+            known = self._known[addresses] = self._arrays(list(pointers))
         operands, targets = known
         results = self._eval(*operands, **self._attrs)
         for target, result in zip(targets, results, strict=True):

@@ -28,7 +28,7 @@ class HostFunction:
     vjp(cotangents, results, *inputs, **attrs) -> one cotangent per input, None where there is none.
     Cotangents of results that nobody differentiates are zeros. None instead of a rule: an error
     where a derivative is asked for.
-    batch(lanes, **attrs) -> the results of all lanes. None: one call for each lane.
+    batch(lanes, **attrs) -> the results of all lanes. None: one call that loops over them.
     """
 
     name: str

@@ -9,45 +9,38 @@ from collections.abc import Sequence
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Array, Attr, Node, primitive
-from tracejit.ir.host.table import HOST, HostFunction
+from tracejit.ir.host.looped import host_function_of
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.primitives.tuples import results
-from tracejit.ir.types import DTypeError, ShapeError, TensorType, TupleType, tuple_type
-
-
-def _row(callee: str) -> HostFunction:
-    if callee not in HOST:
-        raise ShapeError(f"host_call: there is no host function {callee!r}")
-    return HOST[callee]
+from tracejit.ir.types import DTypeError, TensorType, TupleType, tuple_type
 
 
 def _infer(*types: TensorType, callee: str, **attrs: Attr) -> TensorType:
-    found = _row(callee).infer(*types, **attrs)
+    found = host_function_of(callee).infer(*types, **attrs)
     return found[0] if len(found) == 1 else tuple_type(found)
 
 
 def _eval(*arrays: Array, callee: str, **attrs: Attr) -> Array:
-    found = _row(callee).eval(*arrays, **attrs)
+    found = host_function_of(callee).eval(*arrays, **attrs)
     return found[0] if len(found) == 1 else results(found)
 
 
 def _vjp(g: Node, y: Node, *inputs: Node, callee: str, **attrs: Attr) -> tuple[Node | None, ...]:
-    row = _row(callee)
+    row = host_function_of(callee)
     if row.vjp is None:
-        raise DTypeError(f"{callee}: has no derivative; stop_gradient its operands, or give a vjp")
+        place = f" ({y.loc.short})" if y.loc else ""
+        raise DTypeError(
+            f"{callee}: has no derivative{place}; give it a vjp, or stop_gradient its operands"
+        )
     return row.vjp(_apart(g), _apart(y), *inputs, **attrs)
 
 
 def _batch(lanes: Lanes, callee: str, **attrs: Attr) -> Node:
-    row = _row(callee)
+    row = host_function_of(callee)
     if row.batch is not None:
         return _together(row.batch(lanes, **attrs))
-    pairs = list(zip(lanes.nodes, lanes.batched, strict=True))
-    calls = [
-        ops.host_call(callee, *(_lane(n, i) if has else n for n, has in pairs), **attrs)
-        for i in range(lanes.size)
-    ]
-    return _together([_stacked(each) for each in zip(*calls, strict=True)])
+    mask = "".join("01"[has] for has in lanes.batched)
+    return _together(ops.host_call(f"{callee}[{mask}]", *lanes.nodes, **attrs))
 
 
 def _apart(node: Node) -> list[Node]:
@@ -56,16 +49,6 @@ def _apart(node: Node) -> list[Node]:
 
 def _together(nodes: Sequence[Node]) -> Node:
     return nodes[0] if len(nodes) == 1 else ops.pack(nodes)
-
-
-def _stacked(nodes: Sequence[Node]) -> Node:
-    return ops.concatenate([ops.reshape(n, (1, *n.shape)) for n in nodes], 0)
-
-
-def _lane(x: Node, i: int) -> Node:
-    """x[lanes, ...] in one of them."""
-    still = x.shape[1:]
-    return ops.reshape(ops.slice(x, (i, *(0 for _ in still)), (i + 1, *still)), still)
 
 
 primitive("host_call", _infer, _eval, _vjp, batch=_batch)
