@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from tracejit.ir.batching import batched, in_lanes
 from tracejit.ir.copying import transplanted
 from tracejit.ir.draft import CONTRACTIONS, VIRTUAL
-from tracejit.ir.graph import Builder, Graph, Node
+from tracejit.ir.graph import Builder, Graph, Node, rebuild
 from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.passes.loops import change_scans
 
@@ -20,8 +20,50 @@ MAX_BYTES = 1 << 28
 
 
 def hoist(graph: Graph) -> Graph:
-    """The graph whose scans do in each turn what depends on the carries, and no more."""
-    return change_scans(graph, lambda builder, scan, _: hoisted(builder, scan))
+    """The graph whose loops do in each turn what depends on the carries, and no more."""
+    graph = change_scans(graph, lambda builder, scan, _: hoisted(builder, scan))
+    if not any(node.op == "while_loop" for node in graph.nodes()):
+        return graph
+
+    def rewrite(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "while_loop":
+            return _hoisted_while(builder, node, inputs)
+        return builder.emit(node.prim, *inputs, **node.attrs)
+
+    return rebuild(graph, rewrite)
+
+
+def _hoisted_while(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node:
+    """A while_loop whose body and condition find ready what is the same in every turn."""
+    test, body, consts = node.attrs["test"], node.attrs["body"], node.attrs["consts"]
+    assert isinstance(test, Graph) and isinstance(body, Graph) and isinstance(consts, int)
+    more: list[list[Node]] = []
+    ready: list[Node] = []
+    for part in (test, body):
+        first, rest = part.inputs[:consts], part.inputs[consts:]
+        roots = _roots(part, _depending(part.nodes(), first, rest))
+        outside = dict(zip(first, inputs[:consts], strict=True))
+        ready += transplanted(builder, roots, outside)
+        more.append(roots)
+    types = [n.type for n in (*inputs[:consts], *ready, *inputs[consts:])]
+    parts = []
+    for part, roots, start in zip((test, body), more, (0, len(more[0])), strict=True):
+        inner = Builder()
+        new = [inner.input(f"in{n}", t) for n, t in enumerate(types)]
+        carries = new[consts + len(ready) :]
+        replaced = dict(zip(part.inputs, [*new[:consts], *carries], strict=True))
+        replaced |= dict(zip(roots, new[consts + start :], strict=False))
+        outputs = transplanted(inner, part.outputs, replaced)
+        parts.append(Graph(part.name, tuple(new), tuple(outputs)))
+    return builder.emit(
+        node.prim,
+        *inputs[:consts],
+        *ready,
+        *inputs[consts:],
+        test=parts[0],
+        body=parts[1],
+        consts=consts + len(ready),
+    )
 
 
 def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:

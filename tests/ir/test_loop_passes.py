@@ -169,6 +169,44 @@ def test_a_small_product_stays_a_carried_sum() -> None:
     assert (16, 16) in [n.shape for n in back.inits]
 
 
+POWER = """
+func f(%a: f64[5,5], %v: f64[5], %n: i32[]):
+  %0: (f64[5], i32[]) = while_loop %a, %v, %n test=@more body=@turn consts=1
+  %1: f64[5] = item %0 index=0
+  return %1
+
+func more(%a: f64[5,5], %v: f64[5], %n: i32[]):
+  %0: f64[] = reduce_max %a axes=(0,1)
+  %1: f64[] = full value=0.0 shape=() dtype=f64
+  %2: bool[] = gt %0, %1
+  %3: i32[] = full value=6 shape=() dtype=i32
+  %4: bool[] = lt %n, %3
+  %5: bool[] = and %2, %4
+  return %5
+
+func turn(%a: f64[5,5], %v: f64[5], %n: i32[]):
+  %0: f64[5,5] = exp %a
+  %1: f64[5] = dot_general %0, %v contract=((1,),(0,)) batch=((),())
+  %2: f64[5] = tanh %1
+  %3: i32[] = full value=1 shape=() dtype=i32
+  %4: i32[] = add %n, %3
+  return %2, %4
+"""
+
+
+def test_a_while_loop_finds_ready_what_stays_the_same() -> None:
+    graph = parse(POWER)
+    after = verify(hoist(graph))
+    (loop,) = (node for node in after.nodes() if node.op == "while_loop")
+    test, body = loop.attrs["test"], loop.attrs["body"]
+    assert isinstance(test, Graph) and isinstance(body, Graph)
+    assert "exp" not in counted(body) and "reduce_max" not in counted(test)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(5, 5)), rng.normal(size=5), np.asarray(np.int32(0))]
+    for each in (after, optimize(graph)):
+        np.testing.assert_array_equal(evaluate(each, arrays)[0], evaluate(graph, arrays)[0])
+
+
 def test_only_scans_are_touched() -> None:
     graph, _ = case("second")
 
