@@ -10,7 +10,7 @@ the last bits of the transcendental functions, which are NumPy's there and libm'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,6 @@ import numpy as np
 from tracejit.codegen.nest import (
     Acc,
     Arg,
-    Buffer,
     Each,
     Fold,
     For,
@@ -29,11 +28,8 @@ from tracejit.codegen.nest import (
     Offset,
     Stmt,
     Store,
-    kernel_text,
     walk,
 )
-from tracejit.codegen.numba_calls import IMPORT, call_lines
-from tracejit.codegen.numba_flow import FlowLines, body_head, body_name, body_where
 from tracejit.codegen.numba_library import FUNCTIONS, Names, library_source
 from tracejit.codegen.numba_operations import (
     ACC_OPS,
@@ -46,10 +42,9 @@ from tracejit.codegen.numba_operations import (
     scalar_type,
     table,
 )
-from tracejit.codegen.plan import Plan, Slot
 from tracejit.ir.affine import Affine
-from tracejit.ir.graph import Array, Graph
-from tracejit.ir.types import BF16, BOOL, F64, DType, dtype_name, is_integer
+from tracejit.ir.graph import Array
+from tracejit.ir.types import BF16, BOOL, F64, DType, dtype_name
 
 SERIAL = '@njit(error_model="numpy")\n'
 PARALLEL = '@njit(error_model="numpy", parallel=True)\n'
@@ -268,118 +263,6 @@ def module_source(kernels: Sequence[Kernel], *, decorator: bool = True) -> str:
     return head + library_of(kernels, decorator=decorator) + "\n\n".join(functions)
 
 
-def program_source(plan: Plan, *, decorator: bool = True) -> str:
-    """A file that runs on its own: `program` takes the inputs and returns the outputs.
-
-    Inputs are contiguous arrays of the graph's shapes; those that an output takes over are updated
-    and returned. bf16, which NumPy lacks, goes in and out as u16. Run as a script it calls itself
-    once on random inputs and prints the shape and the sum of each output.
-    """
-    kernels = _distinct(plan)
-    module = module_source(list(dict.fromkeys(kernels.values())), decorator=decorator)
-    module += IMPORT if any(launch.plain.kind == "host" for launch in plan.flat()) else ""
-    functions = [*_body_functions(plan, kernels), _program_function(plan, kernels)]
-    return "\n\n".join([module, *functions, _main(plan.graph)])
-
-
-def _distinct(plan: Plan) -> dict[str, Kernel]:
-    """For each kernel's name the first kernel with the same code: equal layers share theirs."""
-    first: dict[str, Kernel] = {}
-    return {
-        k.name: first.setdefault(kernel_text(k, locations=False, name="k"), k)
-        for k in (launch.plain for launch in plan.flat() if launch.plain.kind != "host")
-    }
-
-
-def _program_function(plan: Plan, kernels: Mapping[str, Kernel]) -> str:
-    graph = plan.graph
-    names = Names({"arena", "t", "index", "goes", *(u.plain.name for u in plan.flat())})
-    inputs = [names.of(graph.input_name(n), f"input{i}") for i, n in enumerate(graph.inputs)]
-    fresh = [names.of(f"out{i}", "output") for i in range(len(plan.fresh))]
-    lines = [f"def program({', '.join(inputs)}):"]
-    lines += [f"    # {name}: {n.type}" for name, n in zip(inputs, graph.inputs, strict=True)]
-    for name, position in zip(fresh, plan.fresh, strict=True):
-        node = graph.outputs[position]
-        dtype = "uint16" if node.dtype == BF16 else _numpy_name(node.dtype)
-        lines.append(f"    {name} = np.empty({node.shape}, dtype=np.{dtype})")
-    if plan.arena_bytes:
-        lines.append(f"    arena = np.empty({plan.arena_bytes}, dtype=np.uint8)")
-
-    def where(slot: Slot, buffer: Buffer) -> str:
-        if slot.place == "arena":
-            return _in_arena(slot, buffer)
-        view = f".view(np.{buffer_dtype(buffer.dtype).name})" if is_small(buffer.dtype) else ""
-        name = (inputs if slot.place == "input" else fresh)[slot.at]
-        return f"{name}.reshape(-1){view}"
-
-    lines += _launch_lines(plan, kernels, where)
-    homes = dict(zip(plan.fresh, fresh, strict=True))
-    results = [
-        homes[i] if donor is None else inputs[donor] for i, donor in enumerate(graph.donated)
-    ]
-    return "\n".join([*lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})", ""])
-
-
-def _in_arena(slot: Slot, buffer: Buffer) -> str:
-    end = slot.at + buffer.size * buffer.dtype.itemsize
-    return f"arena[{slot.at}:{end}].view(np.{buffer_dtype(buffer.dtype).name})"
-
-
-def _launch_lines(
-    plan: Plan, kernels: Mapping[str, Kernel], where: Callable[[Slot, Buffer], str]
-) -> Iterator[str]:
-    for launch in plan.launches:
-        if launch.plain.kind == "host":
-            yield from call_lines(launch, where)
-        elif launch.flow is not None:
-            yield from FlowLines(launch, where, _in_arena).lines()
-        else:
-            outer = [b for b in launch.plain.buffers if b.role != "scratch"]
-            operands = ", ".join(map(where, launch.slots, outer))
-            yield f"    {kernels[launch.plain.name].name}({operands})"
-
-
-def _body_functions(plan: Plan, kernels: Mapping[str, Kernel]) -> Iterator[str]:
-    """The functions of bodies, those inside others first."""
-    for launch in plan.launches:
-        for n, body in enumerate(launch.flow.plans if launch.flow is not None else ()):
-            yield from _body_functions(body, kernels)
-            lines = list(_launch_lines(body, kernels, body_where(_in_arena)))
-            head = body_head(body, body_name(launch, n))
-            yield "\n".join([head, *(lines or ["    pass"]), ""])
-
-
-def _numpy_name(dtype: DType) -> str:
-    return "bool_" if dtype == BOOL else str(dtype.name)
-
-
-def _main(graph: Graph) -> str:
-    lines = ['if __name__ == "__main__":', "    rng = np.random.default_rng(0)", "    inputs = ["]
-    for node in graph.inputs:
-        size = f"size={node.shape}"
-        if node.dtype == BF16:
-            value = (
-                f"(rng.normal({size}).astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)"
-            )
-        elif node.dtype == BOOL:
-            value = f"rng.integers(0, 2, {size}).astype(np.bool_)"
-        elif is_integer(node.dtype):
-            value = f"rng.integers(0, 10, {size}).astype(np.{node.dtype.name})"
-        else:
-            value = f"rng.normal({size}).astype(np.{node.dtype.name})"
-        lines.append(f"        np.asarray({value}),")
-    return "\n".join(
-        [
-            *lines,
-            "    ]",
-            '    with np.errstate(all="ignore"):',
-            "        for output in program(*inputs):",
-            "            print(output.dtype, output.shape, output.sum())",
-            "",
-        ]
-    )
-
-
 class PrintedFunction(Protocol):
     """A function of printed source: a kernel on flat arrays, or a program."""
 
@@ -389,7 +272,7 @@ class PrintedFunction(Protocol):
 _compiled: dict[tuple[str, str], PrintedFunction] = {}
 
 
-def _function(source: str, name: str) -> PrintedFunction:
+def printed_function(source: str, name: str) -> PrintedFunction:
     """The function `name` of a printed file, kept by its source: equal ones compile once."""
     if (source, name) not in _compiled:
         scope: dict[str, PrintedFunction] = {}
@@ -403,7 +286,7 @@ def run_kernel(kernel: Kernel, arrays: Sequence[Array], *, use_numba: bool = Tru
 
     The arrays are contiguous, of the buffers' dtypes and sizes, in any shape.
     """
-    function = _function(module_source([kernel], decorator=use_numba), kernel.name)
+    function = printed_function(module_source([kernel], decorator=use_numba), kernel.name)
     with np.errstate(all="ignore"):
         function(*map(_flat, arrays))
 
@@ -412,15 +295,3 @@ def _flat(array: Array) -> Array:
     """The array as a printed kernel takes it: flat, 16-bit floats as their bits."""
     assert array.flags.c_contiguous, "kernels take contiguous arrays"
     return array.reshape(-1).view(buffer_dtype(array.dtype))
-
-
-def run_program(plan: Plan, arrays: Sequence[Array], *, use_numba: bool = True) -> list[Array]:
-    """The outputs of a program for contiguous inputs; donated ones are updated and returned."""
-    function = _function(program_source(plan, decorator=use_numba), "program")
-    given = [np.asarray(a, order="C") for a in arrays]
-    with np.errstate(all="ignore"):
-        outputs = function(*(a.view(np.uint16) if a.dtype == BF16 else a for a in given))
-    return [
-        given[donor] if donor is not None else output.view(node.dtype)
-        for output, node, donor in zip(outputs, plan.graph.outputs, plan.graph.donated, strict=True)
-    ]

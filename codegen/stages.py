@@ -103,7 +103,7 @@ class Stages:
             case "asm":
                 return "\n".join(assembly(module) for module in self._modules())
             case "numba":
-                from tracejit.codegen.numba_emitter import program_source
+                from tracejit.codegen.numba_program import program_source
 
                 return program_source(self.plan)
         raise ValueError(f"no stage {stage!r}; there are traced, {', '.join(STAGES)}")

@@ -88,7 +88,7 @@ class NumbaProgram(InterpretedProgram):
         self.stages = Stages(graph, this_machine())
 
     def outputs(self, arrays: list[Array]) -> list[Array]:
-        from tracejit.codegen.numba_emitter import run_program
+        from tracejit.codegen.numba_program import run_program
 
         return run_program(self.stages.plan, arrays)
 

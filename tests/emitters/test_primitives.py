@@ -14,7 +14,7 @@ from tests.emitters.accuracy import allowed_ulps, operands, ulps
 from tests.fuzz.check import compare_outputs
 from tests.samples import ALL, CONTROL, CORE, OPS, Sample, dtypes_of, samples
 from tracejit.codegen.compile import Program, compile_graph
-from tracejit.codegen.numba_emitter import run_program
+from tracejit.codegen.numba_program import run_program
 from tracejit.ir.graph import PRIMITIVES, Array, Builder, Graph, Node
 from tracejit.ir.types import DType, dtype_name, type_of
 

@@ -8,7 +8,7 @@ from tests.emitters.nests import run_nests
 from tests.fuzz.check import Backend, Mismatch, compare, terms
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.machine import this_machine
-from tracejit.codegen.numba_emitter import run_program
+from tracejit.codegen.numba_program import run_program
 from tracejit.codegen.stages import Stages
 from tracejit.ir.graph import Array, Graph, Node
 from tracejit.ir.interpreter import evaluate

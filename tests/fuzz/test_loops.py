@@ -10,7 +10,7 @@ import pytest
 
 from tests.fuzz.loops import random_arrays, random_loops
 from tracejit.codegen.compile import compile_graph
-from tracejit.codegen.numba_emitter import run_program
+from tracejit.codegen.numba_program import run_program
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.passes import optimize
 from tracejit.ir.text import equal, parse

@@ -12,7 +12,7 @@ from tests.ir.test_batching import patterns
 from tests.ir.test_gradients import check_gradients, weighted
 from tests.samples import Example
 from tracejit.codegen.compile import compile_graph
-from tracejit.codegen.numba_emitter import run_program
+from tracejit.codegen.numba_program import run_program
 from tracejit.ir import ops
 from tracejit.ir.batching import batched, in_lanes
 from tracejit.ir.graph import Array, Builder, Graph, Node
