@@ -1,11 +1,14 @@
-"""Looking inside: running jitted functions define by run, and stopping at the first nan."""
+"""Looking inside: define by run, stopping at the first nan, printing from compiled code."""
 
 from __future__ import annotations
 
+import builtins
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from tracejit.errors import NanError
 from tracejit.ir.graph import Array, Node
 from tracejit.ir.interpreter import OnValue
 from tracejit.ir.types import is_float
+
+if TYPE_CHECKING:
+    from tracejit.variable import Variable
 
 # How many blocks are open in any thread: a call path that finds 0 need not ask the context.
 eager_blocks = 0
@@ -68,3 +74,39 @@ def _no_nan(node: Node, value: Array) -> None:
             f"{node.op}({operands}) -> {node.type}: nan in {int(bad.sum())} of {value.size}"
             f" elements, the first at {list(first)}{place}"
         )
+
+
+@cache
+def printed() -> Variable:
+    """What a text that is printed assigns, and the next one reads: so all come, and in order.
+
+    Loops and branches carry it as they do any Variable.
+    """
+    from tracejit.variable import Variable
+
+    return Variable(np.zeros((), np.int32), name="printed", trainable=False)
+
+
+def print(text: str, *args: Any, **named: Any) -> None:
+    """Prints text.format(*args, **named) when the step runs; as `jax.debug.print`.
+
+    The values are NumPy arrays, or NumPy scalars where they have no dimensions. Texts come in the
+    order of the program, in loops and branches as often as those run, under vmap once for each
+    element, and once for a function that is differentiated.
+    """
+    from tracejit.ir import ops
+    from tracejit.ir.host.printing import formatted
+    from tracejit.trace import current_trace
+
+    names = ("",) * len(args) + tuple(named)
+    trace = current_trace()
+    if trace is None:
+        values = tuple(np.asarray(v) for v in (*args, *named.values()))
+        builtins.print(formatted(text, names, values))
+        return
+    nodes = [trace.array(v).node for v in (*args, *named.values())]
+    # A field that is missing is an error here, with the user's line, and not when the step runs.
+    formatted(text, names, tuple(np.zeros(n.shape, n.dtype) for n in nodes))
+    token = trace.read(printed()).node
+    (after,) = ops.host_call("debug.print", token, *nodes, text=text, names=names)
+    trace.assign(printed(), trace.wrap(after))

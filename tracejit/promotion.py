@@ -36,8 +36,13 @@ def ufunc_dtypes(ufunc: np.ufunc, kinds: tuple[Kind, ...]) -> Signature:
 
 
 def _known_to_numpy(kind: Kind, kinds: tuple[Kind, ...]) -> Kind:
-    """ml_dtypes' bfloat16 does not know weak numbers: there they are bfloat16 themselves."""
+    """ml_dtypes' bfloat16 does not know weak numbers: there they are bfloat16 themselves.
+
+    And Python integers among themselves NumPy compares as objects.
+    """
     strong = [k for k in kinds if isinstance(k, np.dtype)]
+    if not strong and kind is int:
+        return I64
     if kind in (int, float) and BF16 in strong and all(k in (BF16, BOOL) for k in strong):
         return BF16
     return kind

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optree
 
-from tracejit import tree
+from tracejit import debug, tree
 from tracejit.errors import ShapeError, UnsupportedError
 from tracejit.functions import axis_of
 from tracejit.ir import ops
@@ -50,7 +50,9 @@ def vmap(
             assigned = [v for v in trace.cells.items() if v[1].assigned]
             known = batched([*nodes, *(c.now.node for _, c in assigned)], lanes, size)
             for variable, cell in assigned:
-                if cell.now.node in known:
+                if cell.now.node in known and variable is debug.printed():
+                    cell.now = trace.wrap(ops.reduce_max(known[cell.now.node], (0,)))
+                elif cell.now.node in known:
                     raise UnsupportedError(
                         f"vmap: {name} assigns a value per element to variable"
                         f" {variable.name!r}{here()}; return it instead"

@@ -444,3 +444,7 @@ def test_array_namespace(target: str) -> None:
 
     x = normal(3)
     np.testing.assert_allclose(tj.jit(standard, target=target)(x), np.exp(x), rtol=1e-6)
+
+
+def test_python_integers_compare() -> None:
+    assert tj.jit(lambda a, b: (a < b, a == b, a >= b))(1, 2) == (True, False, False)
