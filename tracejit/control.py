@@ -35,11 +35,13 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    unroll: int = 1,
 ) -> tuple[Any, Any]:
     """(carry, y) = f(carry, x) for each x along the first axis of xs; gives (carry, ys stacked).
 
     init, xs, carry and y are pytrees. length: how many turns; needed where xs is None.
-    reverse: from the last x to the first; each y stands where its x stood.
+    reverse: from the last x to the first; each y stands where its x stood. unroll: JAX's; here the
+    compiler decides, and nothing depends on it.
     Raises ShapeError or DTypeError where a carry changes its structure, shape or dtype.
     """
     leaves, spec = tree.flatten(xs)

@@ -35,6 +35,10 @@ class GradError(TracejitError, TypeError):
     """`grad` of something that has no gradient: a loss that is no scalar, an integer argument."""
 
 
+class UnrolledLoopWarning(UserWarning):
+    """A line of a traced function made so many operations that it must be a loop, unrolled."""
+
+
 class NanError(TracejitError, FloatingPointError):
     """`debug.check_nans()` met a nan."""
 
@@ -50,5 +54,6 @@ __all__ = [
     "StaticArgumentError",
     "TracejitError",
     "UnboundedError",
+    "UnrolledLoopWarning",
     "UnsupportedError",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +12,15 @@ import numpy as np
 
 from tracejit import tree
 from tracejit.arguments import Argument, input_name
-from tracejit.errors import EscapedTracerError, UnsupportedError
+from tracejit.errors import EscapedTracerError, UnrolledLoopWarning, UnsupportedError
 from tracejit.ir.graph import Array, Graph, Node
 from tracejit.source import here
 from tracejit.trace import Trace
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
+
+# Operations of one source line beyond which it is a loop that should be one operation.
+UNROLLED = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +74,24 @@ def stage(
     )
     if trace.mapped:
         _check_escaped(trace, graph)
+    if trace.builder.made() > UNROLLED:
+        _warn_of_unrolled_loops(trace)
     return Staged(graph, tuple(arguments), tuple(trace.captured), out_spec, len(nodes))
+
+
+def _warn_of_unrolled_loops(trace: Trace) -> None:
+    """Names the line that made most operations, if that alone is more than a loop should leave."""
+    lines = Counter(node.loc for node in trace.builder.made_since(0) if node.loc is not None)
+    for loc, count in lines.most_common(1):
+        if count <= UNROLLED:
+            return
+        warnings.warn(
+            f"{trace.name}: {count:,} operations were traced at {loc}: a Python loop unrolls, and"
+            " takes long to compile. Write it as tj.scan or tj.fori_loop, which is one operation"
+            " however often it turns",
+            UnrolledLoopWarning,
+            stacklevel=2,
+        )
 
 
 def _check_escaped(trace: Trace, graph: Graph) -> None:

@@ -14,6 +14,7 @@ from tracejit.errors import (
     DTypeError,
     ShapeError,
     UnboundedError,
+    UnrolledLoopWarning,
     UnsupportedError,
 )
 
@@ -358,3 +359,17 @@ def test_custom_rules_and_checkpoint_inside_a_loop() -> None:
     got = tj.jit(tj.grad(f, argnums=(0, 1)))(W, X)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_a_loop_that_unrolls_too_far_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracejit.staging.UNROLLED", 50)
+
+    def long(x: Any) -> Any:
+        for _ in range(100):
+            x = np.sin(x)
+        return x
+
+    said = r"long: 100 operations.*test_control.py.*tj\.scan"
+    with pytest.warns(UnrolledLoopWarning, match=said):
+        tj.make_graph(long)(X)
+    tj.make_graph(lambda x: tj.fori_loop(0, 100, lambda i, v: np.sin(v), x))(X)
