@@ -1,18 +1,25 @@
-"""TRACEJIT_DUMP_DIR: each stage of each compile as a file `<folder>/<function>-<n>/<stage>.txt`."""
+"""TRACEJIT_DUMP_DIR: each stage of each compile as a file `<folder>/<function>-<n>/<stage>.txt`.
+
+Beside them `source.txt` has the lines of the user's program, and a profiled run leaves its table.
+`tracejit view` makes one page of them.
+"""
 
 from __future__ import annotations
 
+import linecache
 import re
 import warnings
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tracejit.ir import config
 
 if TYPE_CHECKING:
     from tracejit.lowered import Lowered
 
+SOURCE, PROFILE = "source.txt", "profile.txt"
 SUFFIXES = {"llvm": ".ll", "asm": ".s", "numba": ".py"}
 
 
@@ -37,8 +44,30 @@ def write(step: Lowered) -> None:
         for stage in stages(step.target):
             name = f"{stage}{SUFFIXES.get(stage, '.txt')}"
             (folder / name).write_text(step.dump(stage), encoding="utf-8")
+        (folder / SOURCE).write_text(_source(step), encoding="utf-8")
+        _folders[step] = folder
     except OSError as error:
         warnings.warn(f"TRACEJIT_DUMP_DIR: nothing written: {error}", stacklevel=2)
+
+
+_folders: WeakKeyDictionary[Lowered, Path] = WeakKeyDictionary()
+
+
+def write_profile(step: Lowered, text: str) -> None:
+    """Leaves the table of a step's kernels beside its stages, if those were written."""
+    folder = _folders.get(step)
+    if folder is not None:
+        (folder / PROFILE).write_text(text, encoding="utf-8")
+
+
+def _source(step: Lowered) -> str:
+    """Each line of the user's program that some operation comes from: `file.py:12<tab>text`."""
+    locs = {(node.loc.file, node.loc.line) for node in step.graph.nodes() if node.loc is not None}
+    lines = (
+        f"{Path(file).name}:{line}\t{linecache.getline(file, line).rstrip()}"
+        for file, line in sorted(locs)
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _new_folder(root: Path, function: str) -> Path:

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   tracejit run --profile train.py
   tracejit dump train.py:train_step --stage fused
   tracejit dump train.py:train_step --stage loops,asm -- --epochs 1
+  TRACEJIT_DUMP_DIR=dumps tracejit run --profile train.py && tracejit view dumps
   tracejit doctor
 """
 
@@ -68,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_dump(commands)
+    view = commands.add_parser(
+        "view", help="the dumps of a run as one page: stages side by side, with their source lines"
+    )
+    view.add_argument("directory", type=Path, help="what TRACEJIT_DUMP_DIR was")
+    view.add_argument("--out", type=Path, help="the page; by default index.html in the folder")
+    view.set_defaults(command=_view)
     cache = commands.add_parser("cache", help="the compiled code kept on disk")
     cache.add_argument("action", choices=("info", "clear"))
     cache.set_defaults(command=_cache)
@@ -147,6 +154,12 @@ def _dump(arguments: argparse.Namespace) -> int:
     from tracejit.cli.dump import dump
 
     return dump(arguments.target, arguments.args, arguments.stage)
+
+
+def _view(arguments: argparse.Namespace) -> int:
+    from tracejit.cli.view import view
+
+    return view(arguments.directory, arguments.out)
 
 
 def _cache(arguments: argparse.Namespace) -> int:

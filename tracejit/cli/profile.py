@@ -6,8 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tracejit.dumps import write_profile
+
 if TYPE_CHECKING:
     from tracejit.codegen.profile import ProfiledProgram, Timed
+    from tracejit.lowered import Lowered
 
 SHOWN = 40  # kernels of a step; the rest are told together
 
@@ -16,19 +19,21 @@ LEGEND = """\
 # whichever is longer, as a part of that"""
 
 
-def show_profile(programs: Sequence[tuple[str, ProfiledProgram]]) -> None:
+def show_profile(steps: Sequence[tuple[str, Lowered, ProfiledProgram]]) -> None:
     """Prints the kernels of each program, those that took longest first."""
     from tracejit.codegen.peak import peak_bytes, peak_flops
 
     sys.stdout.flush()
-    if not programs:
+    if not steps:
         print("# profile: no step was compiled", flush=True)
         return
     rates = peak_flops(), peak_bytes()
     print(f"# profile: peak {rates[0] / 1e9:.0f} GFLOP/s in f32, {rates[1] / 1e9:.0f} GB/s")
     print(LEGEND)
-    for title, program in programs:
-        print("\n".join(profile_lines(title, program.times(), *rates)), flush=True)
+    for title, step, program in steps:
+        text = "\n".join(profile_lines(title, program.times(), *rates))
+        print(text, flush=True)
+        write_profile(step, f"{LEGEND}\n{text}\n")
 
 
 def profile_lines(title: str, times: Sequence[Timed], flops: float, moved: float) -> list[str]:

@@ -59,7 +59,7 @@ class _Shower:
         self.wanted = wanted
         self.titles: dict[int, str] = {}  # by id of the step, which its function keeps
         self.counts: Counter[str] = Counter()
-        self.profiled: list[tuple[str, ProfiledProgram]] = []
+        self.profiled: list[tuple[str, lowered.Lowered, ProfiledProgram]] = []
 
     def traced(self, jitted: Jitted, step: lowered.Lowered) -> None:
         name = step.graph.name
@@ -72,7 +72,7 @@ class _Shower:
     def compiled(self, step: lowered.Lowered) -> None:
         title = self.titles.get(id(step), step.graph.name)
         if config.get("profile") and step.target == "cpu":
-            self.profiled.append((title, step.program))
+            self.profiled.append((title, step, step.program))
         there = stages(step.target)
         for stage in self.wanted:
             if stage in there and stage != "traced":
