@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tracejit.codegen.arena import Span, offsets
 from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
 from tracejit.codegen.flow import ALIGNMENT, aligned, in_place, work_area
@@ -352,25 +353,24 @@ class _Planner:
 
     def _place(self, times: Sequence[int]) -> int:
         """Gives each temporary an arena offset that no value alive at the same times has."""
-        spans: list[tuple[int, int, int, Node | int]] = []
+        owners: list[Node | int] = []
+        spans: list[Span] = []
         for node, writers in self.writers.items():
-            if node in self.slots:
-                continue
-            users = [*writers, *self.readers.get(node, ())]
-            first, last = min(times[k] for k in users), max(times[k] for k in users)
-            spans.append((aligned(node.type.nbytes), first, last, node))
+            if node not in self.slots:
+                users = [times[k] for k in (*writers, *self.readers.get(node, ()))]
+                owners.append(node)
+                spans.append(Span(aligned(node.type.nbytes), min(users), max(users)))
         for k, low in enumerate(self.lowered):
             if isinstance(flow := low.kernel.body[0], Flow):
-                spans.append((work_area(flow).size, times[k], times[k], k))
-        placed: list[tuple[int, int, int, int]] = []
-        for size, first, last, owner in sorted(spans, key=lambda s: -s[0]):
-            offset = _lowest_gap(size, [p for p in placed if p[2] <= last and p[3] >= first])
-            placed.append((offset, offset + size, first, last))
+                owners.append(k)
+                spans.append(Span(work_area(flow).size, times[k], times[k]))
+        found, size = offsets(spans)
+        for owner, offset in zip(owners, found, strict=True):
             if isinstance(owner, int):
                 self.work[owner] = offset
             else:
                 self.slots[owner] = Slot("arena", offset)
-        return max((end for _, end, _, _ in placed), default=0)
+        return size
 
     def _launch(self, k: int, alone: bool, wave: int) -> Launch:
         low = self.lowered[k]
@@ -393,12 +393,3 @@ def _on_one_thread(kernel: Kernel) -> bool:
     """Whether it is control flow whose bodies are too short to share."""
     first = kernel.body[0]
     return isinstance(first, Flow) and not any(p.parallel for p in first.plans)
-
-
-def _lowest_gap(size: int, taken: list[tuple[int, int, int, int]]) -> int:
-    offset = 0
-    for start, end, _, _ in sorted(taken):
-        if start - offset >= size:
-            break
-        offset = max(offset, end)
-    return offset

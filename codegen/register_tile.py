@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import gcd
 
 from tracejit.codegen.machine import Machine
@@ -67,6 +68,7 @@ def efficiency(tile: RegisterTile, rows: int, columns: int, lanes: int) -> float
     return rows * columns / (lanes * down * time)
 
 
+@cache
 def best_tile(
     rows: int, columns: int, lanes: int, machine: Machine, most_rows: int = MAX_ROWS
 ) -> RegisterTile:

@@ -61,18 +61,30 @@ class Draft:
             other.users.add(self)
 
     def depends_on(self, other: Draft, direct: bool = True) -> bool:
-        """Whether this group needs `other` to have run; `direct=False`: by way of a third group."""
-        stack = [d for d in self.deps if d is not other]
+        """Whether this group needs `other` to have run; `direct=False`: by way of a third group.
+
+        Looked for from both ends in turns: in a deep network one of them is far from the other.
+        """
         if direct and other in self.deps:
             return True
-        seen = set(stack)
-        while stack:
-            group = stack.pop()
-            if other in group.deps:
+        before = [d for d in self.deps if d is not other]
+        after = [d for d in other.users if d is not self]
+        needed, needing = set(before), set(after)
+        if not needed.isdisjoint(needing):
+            return True
+        while before and after:
+            found = before.pop().deps - needed
+            if other in found or not found.isdisjoint(needing):
                 return True
-            fresh = [d for d in group.deps if d not in seen and d.last > other.first]
-            seen.update(fresh)
-            stack.extend(fresh)
+            fresh = [d for d in found if d.last > other.first]
+            needed.update(fresh)
+            before += fresh
+            found = after.pop().users - needing
+            if self in found or not found.isdisjoint(needed):
+                return True
+            fresh = sorted((d for d in found if d.first < self.last), key=lambda d: d.last)
+            needing.update(fresh)
+            after += fresh  # the last one is looked at first: it is the nearest to this group
         return False
 
     def varies(self, index: Index) -> bool:

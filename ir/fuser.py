@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracejit.ir.affine import (
     MOVEMENT,
     ZERO,
@@ -24,19 +26,19 @@ from tracejit.ir.draft import (
     through_movement,
     without,
 )
-from tracejit.ir.graph import Graph, Node
+from tracejit.ir.graph import Node
+from tracejit.ir.row_groups import RowGroups
 from tracejit.ir.types import UNBOUNDED, Shape, UnboundedError
-
 
 class Fuser:
     """Takes the nodes in topological order; its drafts are the groups when all are placed."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.position: dict[Node, int] = {}
+    def __init__(self, order: Sequence[Node]) -> None:
+        self.position = {node: n for n, node in enumerate(order)}
         self.group_of: dict[Node, Draft] = {}
         self.view_of: dict[Node, Draft] = {}
         self.borders: list[Draft] = []
-        self.rows: dict[tuple[Shape, tuple[int, ...]], list[Draft]] = {}
+        self.rows = RowGroups(order)
         self._axes = 0
 
     # One node
@@ -169,7 +171,8 @@ class Fuser:
         if where is not None and self._reduces(where[0], operand, where[1], axes):
             self._fold(where[0], node, where[1])
             return
-        for draft in self.rows.get((operand.shape, axes), ()):
+        source = through_movement(operand)
+        for draft in self.rows.reading((operand.shape, axes), [source], self.group_of):
             if draft.full is not None and self._shares(draft, operand):
                 self._fold(draft, node, draft.full[1])
                 return
@@ -188,11 +191,9 @@ class Fuser:
             return
         small, index = where
         sources = {s for n in small.at for s in map(through_movement, n.inputs)} - set(small.at)
-        for row in self.rows.get((operand.shape, axes), ()):
-            if row.full is None or row.depends_on(small):
-                continue
-            read = {s for n in row.at for s in map(through_movement, n.inputs)}
-            if any(s.op not in VIRTUAL for s in sources & read):
+        stored = [s for s in sources if s.op not in VIRTUAL]
+        for row in self.rows.reading((operand.shape, axes), stored, self.group_of):
+            if row.full is not None and not row.depends_on(small):
                 self._merge(small, index, row, row.full[1])
                 return
 
@@ -219,13 +220,12 @@ class Fuser:
         draft.kind = "row"
         draft.reduced = tuple(index[d].axes()[0] for d in axes if index[d] != ZERO)
         draft.full = (operand.shape, index)
-        self.rows.setdefault((operand.shape, axes), []).append(draft)
+        self.rows.add((operand.shape, axes), draft)
 
     def _shares(self, draft: Draft, operand: Node) -> bool:
-        """Whether a row group over the same space reads `operand` too, and may read it again."""
+        """Whether a row group that reads `operand` too may read it again."""
         source = through_movement(operand)
-        reads = (through_movement(i) for member in draft.at for i in member.inputs)
-        if source.op in VIRTUAL or source not in set(reads) or len(draft.at) >= MAX_MEMBERS:
+        if source.op in VIRTUAL or len(draft.at) >= MAX_MEMBERS:
             return False
         assert draft.full is not None
         found = self._source(operand, draft.full[1], draft)

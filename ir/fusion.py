@@ -53,10 +53,10 @@ def fuse(graph: Graph) -> Fused:
     those who read it.
     """
     graph = _distinct_outputs(graph)
-    fuser = Fuser(graph)
+    order = graph.nodes()
+    fuser = Fuser(order)
     outputs = set(graph.outputs)
-    for position, node in enumerate(graph.nodes()):
-        fuser.position[node] = position
+    for node in order:
         fuser.place(node)
         if node.op in VIRTUAL and node in outputs:
             fuser.copy(node)
