@@ -30,6 +30,7 @@ from tracejit.ir.graph import Node
 from tracejit.ir.row_groups import RowGroups
 from tracejit.ir.types import UNBOUNDED, Shape, UnboundedError
 
+
 class Fuser:
     """Takes the nodes in topological order; its drafts are the groups when all are placed."""
 
