@@ -121,16 +121,10 @@ class Program:
         are fixed and which are kept alive. Outputs that take over a captured array are not
         returned. `slow` is called with the same leaves when they are not as `args` says.
         """
-        outs: list[FreshOut | DonatedOut] = []
-        for node, donor in zip(self.graph.outputs, self.graph.donated, strict=True):
-            if donor is None:
-                outs.append(FreshOut(node.shape, node.dtype))
-            elif donor < len(args):
-                outs.append(DonatedOut(donor))
         entry = make_entry(
             self.address,
             list(args),
-            outs,
+            self._outs(len(args)),
             captured=[a.ctypes.data for a in captured],
             arena_bytes=self.artifact.cost.arena_bytes,
             nthreads=num_threads() if self.artifact.parallel else 1,
@@ -139,6 +133,39 @@ class Program:
             keep=(self._linked, self._callables, tuple(captured)),
         )
         return entry.call
+
+    def _outs(self, args: int) -> list[FreshOut | DonatedOut]:
+        """The outputs that are returned, where the first `args` inputs are arguments."""
+        outs: list[FreshOut | DonatedOut] = []
+        for node, donor in zip(self.graph.outputs, self.graph.donated, strict=True):
+            if donor is None:
+                outs.append(FreshOut(node.shape, node.dtype))
+            elif donor < args:
+                outs.append(DonatedOut(donor))
+        return outs
+
+    def numba_entry(
+        self, args: Sequence[ArrayArg | ScalarArg], captured: Sequence[Array], passed: bool
+    ) -> Callable[..., object]:
+        """The entry for `@njit` code; see `codegen/runtime/entry_numba.py`.
+
+        passed: fresh outputs are arguments, behind the others, and nothing is returned.
+        """
+        from tracejit.codegen.runtime.entry_numba import NumbaStep, numba_entry
+
+        return numba_entry(
+            NumbaStep(
+                self.graph.name,
+                self.address,
+                tuple(args),
+                tuple(self._outs(len(args))),
+                tuple(a.ctypes.data for a in captured),
+                self.artifact.cost.arena_bytes,
+                num_threads() if self.artifact.parallel else 1,
+                passed,
+                (self._linked, tuple(captured)),
+            )
+        )
 
     def run(
         self, arrays: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]

@@ -129,6 +129,19 @@ class Jitted:
         """The step that a call with these arguments runs, without running it."""
         return self._step(args, keywords)[0]
 
+    def as_numba(self, *args: Any, outputs: str = "returned", **keywords: Any) -> Any:
+        """The step that a call with these arguments runs, as a function for `@numba.njit` code.
+
+        It takes the array and number leaves of the arguments, in order: C-contiguous arrays of
+        exactly these types and shapes. It returns the output, or a flat tuple of several; donated
+        arguments are updated in place, and are results. outputs="passed": the outputs that are new
+        arrays are further arguments, and nothing is returned. Variables and captured arrays are
+        read, and updated, where they lie.
+        Raises UnsupportedError for steps that call back into Python: linear algebra, sorts,
+        custom ops. The step is never freed.
+        """
+        return self.lower(*args, **keywords).as_numba(outputs)
+
     def cache_info(self) -> CacheInfo:
         seconds = sum(step.seconds for step in self._steps.values())
         hits = max(self._calls - self._misses, 0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracejit import dumps, tree
 from tracejit.callpath import MISS, CallPath, call_path
+from tracejit.errors import UnsupportedError
 from tracejit.ir import config
 from tracejit.ir.graph import Array, Graph
 from tracejit.staging import Staged
@@ -107,19 +108,44 @@ class Lowered:
 
         fixed: the values of the static arguments by position.
         """
+        buffers, refreshed = _captured_buffers(self.staged)
+        native = self.program.bind(self._arguments(), buffers, slow)
+        call = _refreshing(native, refreshed) if refreshed else native
+        self._fixed = fixed
+        self.call = call
+
+    def as_numba(self, outputs: str = "returned") -> Callable[..., Any]:
+        """The step as a function that `@numba.njit` code calls; see `Jitted.as_numba`."""
+        if outputs not in ("returned", "passed"):
+            raise ValueError(f"as_numba: outputs={outputs!r} is neither 'returned' nor 'passed'")
+        name, buffers = self.graph.name, _captured_buffers(self.staged)
+        program = self.program
+        if not hasattr(program, "numba_entry"):
+            raise UnsupportedError(f"as_numba: {name} was made for target={self.target!r}")
+        if program.artifact.calls:
+            calls = ", ".join(sorted({c.callee for c in program.artifact.calls.values()}))
+            raise UnsupportedError(
+                f"as_numba: {name} calls back into Python ({calls}), which code under njit cannot"
+            )
+        if buffers[1]:
+            raise UnsupportedError(
+                f"as_numba: {name} captured an array that is not contiguous; pass it, or capture"
+                " np.ascontiguousarray of it"
+            )
+        entry: Callable[..., Any] = program.numba_entry(
+            self._arguments(), buffers[0], outputs == "passed"
+        )
+        return entry
+
+    def _arguments(self) -> list[Any]:
         from tracejit.codegen.runtime.entry import ArrayArg, ScalarArg
 
-        specs: list[ArrayArg | ScalarArg] = [
+        return [
             ScalarArg(a.type.dtype)
             if a.number
             else ArrayArg(a.type.shape, a.type.dtype, position in self.donated)
             for position, a in enumerate(self.passed)
         ]
-        buffers, refreshed = _captured_buffers(self.staged)
-        native = self.program.bind(specs, buffers, slow)
-        call = _refreshing(native, refreshed) if refreshed else native
-        self._fixed = fixed
-        self.call = call
 
     def make_path(self) -> CallPath:
         """The way of a call whose arguments are like those that the step was traced for."""
