@@ -90,7 +90,7 @@ def _summed(op: str, a: Any, axis: int | None, dtype: Any) -> Tracer:
     x = lift(a)
     wanted = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
     x = x.trace.wrap(cast(x.node, wanted))
-    if axis is None:
+    if axis is None or (x.ndim == 0 and axis in (0, -1)):
         x, axis = lift(np.reshape(x, -1)), 0
     return along(op, x, axis)
 

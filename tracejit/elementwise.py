@@ -167,7 +167,7 @@ def nextafter(x: Node, y: Node) -> Node:
     beside = moved(scaled, emit("abs", scaled) * phi) * unit
     small = emit("lt", size, full_like(x, least / unit))
     beside = select(small, moved(x, full_like(x, least)), beside)
-    large = emit("ge", size, full_like(x, 0.5 * least / unit**2))
+    large = emit("ge", size, full_like(x, least / unit**2 / 2))
     beside = select(large, moved(x, size * phi), beside)
     infinite = emit("eq", size, full_like(x, INF))
     beside = select(infinite, inverse.copysign(full_like(x, float(info.max)), x), beside)

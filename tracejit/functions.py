@@ -47,6 +47,17 @@ WRITERS: dict[Callable[..., Any], str] = {
     np.copyto: "x = np.where(mask, source, x)",
     np.fill_diagonal: "x = x.at[np.diag_indices_from(x)].set(value)",
 }
+# Functions whose results lie in the memory of their operands.
+VIEWS = frozenset(
+    {
+        np.reshape, np.ravel, np.transpose, np.matrix_transpose, np.swapaxes, np.moveaxis,
+        np.squeeze, np.expand_dims, np.broadcast_to, np.broadcast_arrays, np.atleast_1d,
+        np.atleast_2d, np.atleast_3d, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
+        np.flip, np.fliplr, np.flipud, np.rot90, np.rollaxis, np.diagonal, np.linalg.diagonal,
+        np.unstack, np.real, np.real_if_close, np.meshgrid, np.diag, np.nan_to_num, np.round,
+        np.around, np.linalg.matrix_transpose,
+    }
+)  # fmt: skip
 _parameters: dict[Callable[..., Any], _Parameters] = {}
 
 # Keywords whose usual values ask for nothing.
@@ -117,7 +128,12 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
     if form is None:
         raise unsupported(name_of(function))
     args, keywords = _accepted(function, form, args, keywords)
-    return form(*args, **keywords)
+    result = form(*args, **keywords)
+    if function in VIEWS:
+        for shared in (*args, *(result if isinstance(result, list | tuple) else (result,))):
+            if type(shared) is Tracer:
+                shared.own = False
+    return result
 
 
 def _accepted(
@@ -179,9 +195,11 @@ def checked_dtype(dtype: Any) -> Any:
 
 
 def axes_of(x: Tracer, axis: Any) -> tuple[int, ...]:
-    """NumPy's axis argument as sorted, non-negative axes."""
+    """NumPy's axis argument as sorted, non-negative axes; 0 and -1 of a scalar are none."""
     if axis is None:
         return tuple(range(x.ndim))
+    if x.ndim == 0 and not isinstance(axis, list | tuple) and axis in (0, -1):
+        return ()
     given = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
     return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(given, x.ndim)))
 

@@ -28,7 +28,9 @@ def getitem(x: Tracer, index: Any) -> Any:
     items = expanded(x, index if isinstance(index, tuple) else (index,))
     if any(is_array(i) for i in items):
         return _advanced(x, items)
-    return x.trace.wrap(_basic(x.node, items))
+    view = x.trace.wrap(_basic(x.node, items))
+    x.own = view.own = False
+    return view
 
 
 def is_array(item: Any) -> bool:

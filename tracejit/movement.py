@@ -11,7 +11,7 @@ import numpy as np
 from tracejit.errors import UnsupportedError
 from tracejit.functions import axes_of, axis_of, checked_dtype, lift, live, traces
 from tracejit.ir import ops
-from tracejit.ir.types import Shape, ShapeError
+from tracejit.ir.types import DType, Shape, ShapeError
 from tracejit.lowering import broadcast_shapes, broadcast_to, cast
 from tracejit.promotion import common_dtype
 from tracejit.source import here
@@ -29,7 +29,18 @@ def promoted(values: Sequence[Any]) -> list[Tracer]:
     if all(t.weak for t in tracers):
         tracers = [trace.array(t) for t in tracers]
     dtype = common_dtype(tuple(t.kind for t in tracers))
-    return [trace.wrap(cast(t.node, dtype)) for t in tracers]
+    return [fitted(t, dtype) for t in tracers]
+
+
+def fitted(x: Tracer, dtype: DType) -> Tracer:
+    """x in the dtype of an operation; raises OverflowError for a Python int beyond it."""
+    value = x.node.scalar() if x.weak else None
+    if type(value) is int and dtype.kind in "iu":
+        kind: Any = dtype
+        limits = np.iinfo(kind)
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(f"Python integer {value} out of bounds for {dtype}{here()}")
+    return x.trace.wrap(cast(x.node, dtype))
 
 
 @traces(np.reshape)
@@ -233,7 +244,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
             f"np.repeat: the number of each row's repeats must be known when traced{here()}; give a"
             " NumPy array, or one int"
         )
-    x = lift(a) if axis is not None else lift(ravel(a))
+    x = lift(a if axis is not None and np.ndim(a) else ravel(a))
     if np.size(repeats) != 1:
         rows = np.repeat(np.arange(x.shape[axis or 0]), np.asarray(repeats))
         return x[(*(slice(None),) * axis_of(x.ndim, axis or 0), rows)]
@@ -262,7 +273,10 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 @traces(np.copy)
 def copy(a: Any) -> Any:
-    return lift(a)
+    x = lift(a)
+    fresh = x.trace.wrap(x.node, x.weak)
+    fresh.own = True
+    return fresh
 
 
 @traces(np.astype)

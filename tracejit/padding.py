@@ -38,9 +38,13 @@ def pad(
         )
     options = _pairs(end_values if mode == "linear_ramp" else stat_length, x.ndim)
     for d, ((low, high), (before, after)) in enumerate(zip(widths, options, strict=True)):
-        first = _SIDES[mode](x, d, low, before)
-        last = np.flip(_SIDES[mode](lift(np.flip(x, d)), d, high, after), d)
-        x = lift(concatenate([first, x, last], d))
+        parts: list[Any] = [x]
+        if low:
+            parts.insert(0, _SIDES[mode](x, d, low, before))
+        if high:
+            turned = lift(np.flip(x, d))
+            parts.append(np.flip(_SIDES[mode](turned, d, high, after), d))
+        x = lift(concatenate(parts, d))
     return x
 
 

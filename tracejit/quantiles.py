@@ -70,6 +70,9 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: 
             f" {', '.join((*METHODS, *ROUNDED, 'midpoint'))}"
         )
     x, axes = _rows(a, axis, exact=method in ROUNDED)
+    if x.size == 0:  # no rows, or nothing in them
+        empty = np.full_like(x, np.nan, shape=(*np.shape(q), *x.shape[:-1]))
+        return _restored(empty, a, axes, keepdims)
     ordered: Any = np.sort(x, -1)
     size, lead = x.shape[-1], x.shape[:-1]
     count: Any = float(size)

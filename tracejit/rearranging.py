@@ -105,7 +105,8 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
 
 @traces(np.vander)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    array = lift(x)
+    array: Any = lift(x)
+    array = array.astype(np.promote_types(array.dtype, np.int64))
     count = array.shape[0] if N is None else N
     powers = np.ones_like(array)
     columns = []

@@ -186,6 +186,9 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Tracer:
     if axis is None:
         flat = _arg(op, np.reshape(x, -1), 0, False)
         return lift(np.reshape(flat, (1,) * x.ndim)) if keepdims else flat
+    if x.ndim == 0 and axis in (0, -1):
+        x = lift(np.reshape(x, (1,)))
+        return lift(np.reshape(_arg(op, x, 0, False), ()))
     d, node = axis_of(x.ndim, axis), x.node
     size = x.shape[d]
     if size == 0:

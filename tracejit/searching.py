@@ -8,11 +8,12 @@ import numpy as np
 
 from tracejit.cumulative import running
 from tracejit.errors import UnsupportedError
-from tracejit.functions import SHAPELESS, lift, traces
+from tracejit.functions import SHAPELESS, lift, live, traces
 from tracejit.ir import ops
 from tracejit.ir.types import BOOL, I64
 from tracejit.lowering import cast, emit
 from tracejit.movement import promoted
+from tracejit.promotion import common_dtype
 from tracejit.selection import take
 from tracejit.source import here
 
@@ -75,9 +76,12 @@ def sinc(x: Any) -> Any:
 
 @traces(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    out = default
-    for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
-        out = np.where(lift(condition), choice, out)
+    """A number beyond the dtype of the choices wraps round in it, as in NumPy."""
+    values = [live().lift(v) for v in (*choicelist, default)]
+    dtype = common_dtype(tuple(v.kind for v in values))
+    *choices, out = (v.trace.wrap(cast(v.node, dtype)) for v in values)
+    for condition, choice in zip(condlist[::-1], choices[::-1], strict=True):
+        out = np.where(lift(condition), choice, out)  # type: ignore[assignment]
     return out
 
 

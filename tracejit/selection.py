@@ -14,7 +14,7 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Node
 from tracejit.ir.types import BOOL, I32, I64, DTypeError, is_float, is_integer
 from tracejit.lowering import broadcast_shapes, broadcast_to, cast, emit
-from tracejit.movement import expand_dims, moveaxis, reshape
+from tracejit.movement import expand_dims, fitted, moveaxis, reshape
 from tracejit.promotion import common_dtype
 from tracejit.source import here
 from tracejit.tracer import Tracer
@@ -32,7 +32,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     pred = cast(trace.lift(condition).node, BOOL)
     values = [trace.lift(x), trace.lift(y)]
     dtype = common_dtype(tuple(v.kind for v in values))
-    a, b = (cast(v.node, dtype) for v in values)
+    a, b = (fitted(v, dtype).node for v in values)
     shape = broadcast_shapes("where", pred, a, b)
     node = emit("select", *(broadcast_to(n, shape) for n in (pred, a, b)))
     return Tracer(node, trace, weak=all(v.weak for v in values))
@@ -41,8 +41,14 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 @traces(np.clip)
 def clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
-    out = lift(a) if low is None else np.maximum(lift(a), low)
-    return out if high is None else np.minimum(out, high)
+    x: Any = lift(a)
+    if is_integer(x.dtype):
+        # A Python int at or beyond the limits of the dtype is no bound.
+        limits = np.iinfo(x.dtype)
+        low = None if type(low) is int and low <= limits.min else low
+        high = None if type(high) is int and high >= limits.max else high
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
 
 
 @traces(np.nan_to_num)
@@ -119,6 +125,8 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     x = x[..., -min(offset, 0) :, max(offset, 0) :][..., :size, :size]
     on = band(x.node, x.shape, "eq", 0)
     kept = emit("select", on, x.node, ops.zeros_like(x.node))
+    if x.dtype == BOOL:  # which has no sum
+        return x.trace.wrap(cast(ops.sum(cast(kept, I32), [-1]), BOOL))
     return x.trace.wrap(ops.sum(kept, [-1]))
 
 
@@ -159,7 +167,7 @@ def integer_index(index: Any) -> Tracer:
 @traces(np.take)
 def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
     """Rows along an axis. An index beyond the end is clamped to the last row."""
-    x = lift(a) if axis is not None else lift(reshape(a, (-1,)))
+    x = lift(a if axis is not None and np.ndim(a) else reshape(a, (-1,)))
     d = axis_of(x.ndim, axis or 0)
     index = integer_index(indices)
     rows = lift(moveaxis(x, d, 0))

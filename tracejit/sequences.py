@@ -21,7 +21,9 @@ def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
     dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
-    ends: list[Any] = promoted([np.multiply(start, 1.0), np.multiply(stop, 1.0)])
+    ends: list[Any] = promoted([start, stop])
+    if not is_float(ends[0].dtype):
+        ends = [astype(end, np.float64) for end in ends]
     first, last = np.broadcast_arrays(*ends)
     gap = (last - first) / max(num - 1 if endpoint else num, 1)
     steps = np.reshape(np.arange(num), (-1, *(1,) * first.ndim)).astype(first.dtype)

@@ -47,6 +47,7 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, stable: An
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, stable: Any = None) -> Any:
     """Always stable: equals keep their order."""
     _plain("argsort", order)
+    a = np.reshape(lift(a), (1,)) if np.ndim(a) == 0 else a
     return along("argsort", a, axis)
 
 

@@ -30,18 +30,24 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
+# What a function is given, or has captured.
+_OUTSIDE = {"input", "mark", "placeholder"}
+
+
 class Tracer(ArrayOperators):
     """An array of known shape and dtype whose value may only be known when the step runs.
 
     weak: it stands for a Python number, which takes the dtype of what it meets.
+    own: whether nobody else sees the memory that NumPy would have it in; None: as the node says.
     """
 
-    __slots__ = ("node", "trace", "weak")
+    __slots__ = ("node", "own", "trace", "weak")
 
     def __init__(self, node: Node, trace: Trace, weak: bool = False) -> None:
         self.node = node
         self.trace = trace
         self.weak = weak
+        self.own: bool | None = None
 
     __hash__ = None  # type: ignore[assignment]  # as for ndarray: == compares elements
 
@@ -75,6 +81,11 @@ class Tracer(ArrayOperators):
         if not self.weak:
             return self.node.type.dtype
         return float if self.node.type.dtype.kind == "f" else int
+
+    @property
+    def is_own(self) -> bool:
+        """Whether out= may write into it: no argument, and no views were taken."""
+        return self.node.op not in _OUTSIDE if self.own is None else self.own
 
     @property
     def T(self) -> Tracer:

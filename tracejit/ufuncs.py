@@ -20,6 +20,10 @@ from tracejit.trace import Trace, current_trace, escaped
 from tracejit.tracer import Tracer
 from tracejit.variable import Variable
 
+_COMPARISONS = {
+    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+}  # fmt: skip
+
 # Loops that NumPy does without reading a keyword's value: these mean nothing here.
 _IGNORED = {"casting", "order", "subok"}
 
@@ -47,6 +51,11 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
         inputs, outputs = ufunc_dtypes(ufunc, kinds)
     except UnsupportedError as error:
         raise UnsupportedError(f"{error}{here()}") from None
+    if ufunc in _COMPARISONS and int in kinds:
+        known = _beyond(ufunc, lifted, inputs)
+        if known is not None:
+            shape = np.broadcast_shapes(*(np.shape(x) for x in lifted))
+            return trace.wrap(trace.builder.full(known, TensorType(shape, BOOL)))
     nodes = [
         cast(x.node, d) if type(x) is Tracer else _constant(trace, x, d)
         for x, d in zip(lifted, inputs, strict=True)
@@ -57,6 +66,15 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
     node = cast(rule(*nodes), outputs[0])
     weak = outputs[0] != BOOL and all(k is int or k is float for k in kinds)
     return Tracer(node, trace, weak)
+
+
+def _beyond(ufunc: np.ufunc, operands: list[Any], dtypes: Any) -> bool | None:
+    """What a comparison with a Python int beyond the dtype says of every element; else None."""
+    sides = []
+    for value, dtype in zip(operands, dtypes, strict=True):
+        limits = np.iinfo(dtype) if type(value) is int and dtype.kind in "iu" else None
+        sides.append(0 if limits is None else int(value > limits.max) - int(value < limits.min))
+    return bool(ufunc(*sides)) if any(sides) else None
 
 
 def _constant(trace: Trace, value: Any, dtype: Any) -> Node:
@@ -100,52 +118,40 @@ def untraced(value: Any) -> Any:
 
 def call_ufunc(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, Any]) -> Any:
     """What `__array_ufunc__` of tracers and Variables does."""
-    out = keywords.pop("out", None)
-    if out is not None and any(o is not None for o in out):
-        raise UnsupportedError(
-            f"np.{ufunc.__name__}: out= (or an operator like +=) would write a traced value into"
-            f" an existing array{here()}; write `a = a + b`, or assign to a tj.Variable"
-        )
-    from tracejit.cumulative import ACCUMULATE, accumulate
+    from tracejit import methods
 
     if current_trace() is None:
         return getattr(ufunc, method)(*map(untraced, operands), **keywords)
-    if method == "reduce":
-        return _reduce(ufunc, operands[0], **keywords)
-    if keywords.pop("where", True) is not True:
+    if method == "at":
+        return methods.at(ufunc, *operands)
+    name = f"np.{ufunc.__name__}"
+    outs = keywords.pop("out", None) or (None,)
+    where = keywords.pop("where", True) if method == "__call__" else True
+    if where is not True and outs[0] is None:
         raise UnsupportedError(
-            f"np.{ufunc.__name__}: where= leaves elements undefined{here()};"
-            " use np.where(mask, result, other)"
+            f"{name}: where= leaves elements undefined{here()}; use np.where(mask, result, other)"
         )
-    dtype = keywords.pop("dtype", None)
-    if method == "accumulate" and ufunc in ACCUMULATE:
-        return accumulate(ufunc, operands[0], dtype=dtype, **keywords)
+    result = _result(ufunc, method, operands, keywords)
+    if all(o is None for o in outs):
+        return result
+    results = result if isinstance(result, tuple) else (result,)
+    written = [
+        r if o is None else methods.written(name, o, r, where)
+        for o, r in zip(outs, results, strict=True)
+    ]
+    return tuple(written) if isinstance(result, tuple) else written[0]
+
+
+def _result(ufunc: np.ufunc, method: str, operands: Any, keywords: dict[str, Any]) -> Any:
+    from tracejit.methods import METHODS
+
+    if method in METHODS:
+        return METHODS[method](ufunc, *operands, **keywords)
     if ufunc is np.vecdot and "axis" in keywords:
         return _other(ufunc, operands, **keywords)
+    dtype = keywords.pop("dtype", None)
     left = set(keywords) - _IGNORED
-    if left or method not in ("__call__", "outer"):
+    if left or method != "__call__":
         what = f"keyword {left.pop()!r}" if left else f"method .{method}"
         raise UnsupportedError(f"np.{ufunc.__name__}: {what} has no traced form{here()}")
-    if method == "outer":
-        a, b = (np.asarray(x) if isinstance(x, list) else x for x in operands)
-        operands = (np.reshape(a, (*np.shape(a), *(1,) * np.ndim(b))), b)
     return apply(ufunc, *operands, dtype=dtype)
-
-
-_REDUCTIONS: dict[np.ufunc, Any] = {
-    np.add: np.sum,
-    np.multiply: np.prod,
-    np.maximum: np.max,
-    np.minimum: np.min,
-    np.logical_and: np.all,
-    np.logical_or: np.any,
-}
-
-
-def _reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, **keywords: Any) -> Any:
-    function: Any = _REDUCTIONS.get(ufunc)
-    if function is None:
-        raise unsupported(f"np.{ufunc.__name__}.reduce")
-    given = {"dtype": dtype, **keywords}
-    asked = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
-    return function(x, axis=axis, **asked)

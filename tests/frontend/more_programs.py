@@ -132,4 +132,26 @@ _EINSUMS = [
     row("np.einsum('...ij,...jk->...ik', x, y)", "f64[2,1,3,4]", "f64[5,4,2]"),
 ]  # fmt: skip
 
-MORE = [*_KEYWORDS, *_NANS, *_BORDERS, *_COUNTED, *_SEQUENCES, *_PLACED, *_EINSUMS]
+_METHODS = [
+    *(
+        row(f"(np.{n}.reduce(x), np.{n}.reduce(x, axis=1, keepdims=True),"
+            f" np.{n}.accumulate(x, axis=1), np.{n}.reduce(x, axis=None))", kind)
+        for kind, names in (
+            ("i32[5,6]", "bitwise_and bitwise_or bitwise_xor logical_xor add maximum"),
+            ("f64[5,7]", "fmax fmin hypot logaddexp logaddexp2 multiply minimum"),
+        )
+        for n in names.split()
+    ),
+    row("(np.logaddexp.reduce(x, where=y > 0, axis=1), np.bitwise_or.reduce(z, initial=8),"
+        " np.logaddexp.reduce(np.where(y > 0, x, -np.inf)), np.bitwise_and.reduce(z[:0]),"
+        " np.hypot.reduce(x, axis=(0, 1)), np.bitwise_xor.reduce(z > 0))",
+        "f64[4,5]", "f64[4,5]", "i64[6]"),
+    row("(np.add.outer(x, y), np.maximum.outer(x, [1.0, 2.0]), np.power.outer(2.0, y))",
+        "f64[2,3]", "f64[4]"),
+    row("(x > 300, x != -1, -1 < x, x == 256, 2**70 > x, np.clip(x, -1, 300))", "u8[5]"),
+    row("np.where(y > 0, np.spacing(x), np.nextafter(x, y))", "f64[9]", "f64[9]"),
+    row("(np.bitwise_count(x), np.bitwise_count(y), np.reciprocal(y - 5))", "i8[9]", "u32[9]"),
+    row("(np.matmul(x, y), np.vecdot(x[0], y, axis=0))", "f64[4,4]", "f64[4]"),
+]  # fmt: skip
+
+MORE = [*_METHODS, *_KEYWORDS, *_NANS, *_BORDERS, *_COUNTED, *_SEQUENCES, *_PLACED, *_EINSUMS]

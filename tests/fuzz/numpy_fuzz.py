@@ -38,13 +38,16 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"seed {self.program.seed}: {self.message}\nreproduce with:\n\n{self.program.reproducer}"
+        program = self.program
+        return f"seed {program.seed}: {self.message}\nreproduce with:\n\n{program.reproducer}"
 
 
-def fault_of(seed: int, shares: Shares = Shares()) -> Fault | None:  # noqa: B008  (frozen)
+def fault_of(seed: int, shares: Shares = Shares()) -> Fault | None:
     """What is wrong with the program of a seed, None where nothing is."""
     smooth = shares.gradients and seed % shares.gradients == 0
-    program = random_program(seed, dtypes=["f8", "f8", "f8", "i8"]) if smooth else random_program(seed)
+    program = (
+        random_program(seed, dtypes=["f8", "f8", "f8", "i8"]) if smooth else random_program(seed)
+    )
     f, args = program.compiled()
     runs: dict[str, Any] = {
         "define by run": lambda: _eagerly(f, args),
@@ -102,7 +105,9 @@ def gradient_fault(program: Program, native: bool) -> str | None:
     kept = [n for n, v in enumerate(program.results) if v.array.dtype == np.float64]
     if not argnums or not kept:
         return None
-    weights = [np.random.default_rng(n).uniform(-1, 1, program.results[n].array.shape) for n in kept]
+    weights = [
+        np.random.default_rng(n).uniform(-1, 1, program.results[n].array.shape) for n in kept
+    ]
 
     def loss(*args: Any) -> Any:
         results = f(*args)

@@ -17,12 +17,28 @@ from tests.fuzz.numpy_steps import STEPS, Step
 
 Rng = np.random.Generator
 
-DTYPES = "f4 f4 f4 f8 f8 f2 i4 i8 i2 i1 u1 u2 u4 u8 ?".split()
-SHAPES = ((), (1,), (7,), (0,), (3, 1), (5, 4), (1, 1, 3), (2, 3, 4), (13,), (4, 4), (2, 0, 3), (3,))
+DTYPES = ["f4", "f4", "f4", "f8", "f8", "f2", "i4", "i8", "i2", "i1", "u1", "u2", "u4", "u8", "?"]
+SHAPES = (
+    (),
+    (1,),
+    (7,),
+    (0,),
+    (3, 1),
+    (5, 4),
+    (1, 1, 3),
+    (2, 3, 4),
+    (13,),
+    (4, 4),
+    (2, 0, 3),
+    (3,),
+)
 LAYOUTS = ("", "", "", "[::-1]", ".T", "[..., ::2]")
 LARGEST, LONGEST = 1e4, 600  # of a value; of its elements
 ATTEMPTS = 60
-RUNS, SPREAD = 4, 8.0  # disturbed runs of a step; a result may be off by so many times what they show
+RUNS, SPREAD = (
+    4,
+    8.0,
+)  # disturbed runs of a step; a result may be off by so many times what they show
 
 
 @dataclass(frozen=True)
@@ -179,9 +195,8 @@ def _error(step: Step, source: str, operands: list[Value], array: Any) -> Any:
         arrays = [_moved(v, rng) for v in operands]
         other = evaluated(source, operands, arrays).astype(np.float64)
         error = np.maximum(error, np.abs(other - wide))
-    finest = min((v.array.dtype for v in operands if v.array.dtype.kind == "f"), default=array.dtype,
-                 key=lambda d: d.itemsize)  # fmt: skip
-    eps = float(max(np.finfo(array.dtype).eps, np.finfo(finest).eps))
+    floats = [array.dtype, *(v.array.dtype for v in operands if v.array.dtype.kind == "f")]
+    eps = max(float(np.finfo(dtype).eps) for dtype in floats)
     longest = max((v.array.size for v in operands), default=1)
     size = max((float(np.max(np.abs(v.array), initial=0)) for v in operands), default=1.0)
     terms = 8.0 if step.exact else 8.0 + longest**0.5

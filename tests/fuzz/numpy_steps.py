@@ -58,19 +58,21 @@ np.broadcast_to(a0, ({times}, *np.shape(a0))); np.pad(a0, {times}); np.pad(a0, (
 np.pad(a0, {times}, mode='{border}'); np.split(a0, {divisor}, {axis})[0]; np.array_split(a0, 3)[1]
 np.tril(a0, {whole}); np.triu(a0, {whole}); np.diagonal(a0, {whole}); np.diag(a0); np.diff(n0)
 np.diff(i0, axis={axis}); np.take(a0, [{row}, {row2}]); np.take(a0, [{row}], {axis})
-np.take_along_axis(a0, np.argsort(N1, {axis}), {axis}); np.max(n0); np.min(n0, {axis})
+np.take_along_axis(a0, np.argsort(N1, {axis}, stable=True), {axis}); np.max(n0); np.min(n0, {axis})
 np.max(n0, {axis}, keepdims=True); np.sum(i0); np.sum(i0, {axis}); np.sum(b0, {axis}, keepdims=True)
 np.prod(i0 % 3, {axis}); np.any(A0, {axis}); np.all(A0); np.count_nonzero(A0, {axis})
 np.argmax(N0, {axis}); np.argmin(N0); np.argsort(N0, {axis}, stable=True); np.sort(n0, {axis})
 np.cumsum(i0, {axis}); np.cumsum(b0); np.maximum.accumulate(n0); np.minimum.accumulate(n0, -1)
-np.ptp(n0, {axis}); np.searchsorted(np.sort(N0.ravel()), N1); np.unravel_index(I0 % 24, (2, 3, 4))[1]
+np.ptp(n0, {axis}); np.searchsorted(np.sort(N0.ravel()), N1)
+np.unravel_index(I0 % 24, (2, 3, 4))[1]
 np.isin(I0, [{whole}, {row}]); np.select([N0 > 0, N0 < -1], [n1, n1 + 1], {number})
 np.nanmax(n0, {axis}); np.nan_to_num(n0); np.zeros_like(a0); np.full_like(n0, {whole})
-np.ones_like(a0, dtype=np.int32); np.median(n0, {axis}); i0 @ i1; np.dot(i0, i1); np.outer(i0, i1)
-np.heaviside(F0, {number}); np.atleast_2d(a0); np.array(n0); np.meshgrid(n0, n1)[{bit}]
+np.ones_like(a0, dtype=np.int32); i0 @ i1; np.dot(i0, i1); np.outer(i0, i1)
+np.heaviside(F0, {number}); np.atleast_2d(a0); np.meshgrid(n0, n1)[{bit}]
 np.insert(n0, {row}, {whole}, {axis}); np.delete(a0, {row}, {axis}); np.ediff1d(n0); np.kron(i0, i1)
-np.convolve(i0, i1); np.einsum('...i->...', i0); np.einsum('ij->ji', a0); np.unwrap(F0)
-np.histogram(F0, [-2, 0, 1, 3])[0]; np.choose(I0 % 2, [n1, n1 + 1]); np.interp(F0, [-1, 0, 2], [0, 1, 0])
+np.convolve(i0, i1); np.einsum('...i->...', i0); np.einsum('ij->ji', a0)
+np.histogram(F0, [-2, 0, 1, 3])[0]; np.choose(I0 % 2, [n1, n1 + 1])
+np.interp(F0, [-1, 0, 2], [0, 1, 0])
 """
 _ROUNDED = """
 np.exp(-abs(f0)); np.tanh(f0); np.sin(f0); np.cos(f0); np.arctan(f0); np.log1p(abs(f0))
@@ -86,9 +88,10 @@ np.einsum('ij,j->i', f0, f1); f0 @ np.swapaxes(f0, -1, -2); np.linalg.norm(f0 + 
 np.average(f0, {axis}); np.trace(f0); np.nansum(f0, {axis}); np.nanmean(f0, {axis})
 np.exp(f0 - np.max(f0, {axis}, keepdims=True)); np.sinc(f0); np.gradient(f0, axis={axis})
 np.trapezoid(f0); np.convolve(f0, f1, '{mode}'); np.correlate(f0, f1, '{mode}'); np.cov(f0)
-np.polyval([1.0, -2.0, 0.5], np.tanh(f0)); np.cross(f0, f1); np.interp(f0, [-1, 0, 2], [0, 1, 0])
+np.unwrap(F0); np.polyval([1.0, -2.0, 0.5], np.tanh(f0)); np.interp(f0, [-1, 0, 2], [0, 1, 0])
 np.add.reduce(f0, {axis}); np.add.outer(f0, f1); np.logaddexp.reduce(f0, {axis}); np.kron(f0, f1)
-np.quantile(f0, 0.3, {axis}); np.vander(np.tanh(f0), 3); np.linspace(f0, 1.0, 3)
+np.quantile(f0, 0.3, {axis}); np.median(f0, {axis}); np.vander(np.tanh(f0), 3)
+np.linspace(f0, 1.0, 3)
 """
 
 
