@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+import tracejit as tj
 from benchmarks.workloads import HEADS, LEAK, NORM_EPSILON
 from tracejit import nn
 
@@ -78,13 +79,17 @@ def gpt(params: Any, x: Array, y: Array) -> Array:
 
 
 def lstm(params: Any, x: Array, y: Array) -> Array:
-    """A loop over time that unrolls: `h` and `c` are [batch, hidden]."""
+    """The carry: the output and the cell, each [batch, hidden]."""
     w, u, b = params["gates"]
-    h = c = np.zeros((x.shape[0], u.shape[0]), np.float32)
-    for t in range(x.shape[1]):
-        i, f, g, o = np.split(x[:, t] @ w + h @ u + b, 4, axis=-1)
+
+    def step(carry: Any, x: Array) -> Any:
+        h, c = carry
+        i, f, g, o = np.split(x @ w + h @ u + b, 4, axis=-1)
         c = nn.sigmoid(f) * c + nn.sigmoid(i) * np.tanh(g)
-        h = nn.sigmoid(o) * np.tanh(c)
+        return (nn.sigmoid(o) * np.tanh(c), c), None
+
+    zeros = np.zeros((x.shape[0], u.shape[0]), np.float32)
+    (h, _), _ = tj.scan(step, (zeros, zeros), x.swapaxes(0, 1))
     return cross_entropy(h @ params["dense"], y)
 
 
