@@ -20,7 +20,7 @@ from tracejit.ir.graph import Graph, Node
 from tracejit.ir.group import Group
 from tracejit.ir.primitives.costly import SLOW
 
-OPS = {"div": 5, "sqrt": 6, "rsqrt": 6}  # vector instructions; 1 where nothing is said
+OPS = {"div": 10, "sqrt": 12, "rsqrt": 20}  # vector instructions; 1 where nothing is said
 # Memory moves about so many bytes while one core does an operation on one element. A store moves
 # its line both ways.
 BYTES_PER_OP = 0.5
