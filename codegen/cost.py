@@ -48,13 +48,17 @@ def flops(kernel: Kernel) -> int:
 
 
 def moved(kernel: Kernel) -> int:
-    """Bytes of all its buffers, those updated in place twice."""
+    """Bytes of all its buffers; those updated in place twice, of those in part what it stores."""
     (first, *_) = kernel.body
     if isinstance(first, Flow):
         inner = (moved(launch.plain) for plan in first.plans for launch in plan.launches)
         return first.turns * sum(inner)
-    sizes = ((b, b.size * b.dtype.itemsize) for b in kernel.buffers if b.role != "scratch")
-    return sum(size * (2 if b.role == "inout" else 1) for b, size in sizes)
+    sizes = {b.name: b.size * b.dtype.itemsize for b in kernel.buffers if b.role != "scratch"}
+    both = sum(sizes[b.name] for b in kernel.buffers if b.role == "inout")
+    parts = {b.name: b.dtype.itemsize for b in kernel.buffers if b.role == "part"}
+    stores = ((s, n) for s, n in _counted(kernel.body, 1) if isinstance(s, Store)) if parts else ()
+    stored = sum(parts.get(store.buffer, 0) * times for store, times in stores)
+    return sum(sizes.values()) + both - sum(sizes[name] for name in parts) + stored
 
 
 def seconds(kernel: Kernel) -> float:

@@ -26,6 +26,8 @@ MIN_STRIDE_BYTES = 512
 # Operands that are contiguous along the contracted axis are multiplied as dot products, unless that
 # axis is so short that the sum over the lanes at the end costs as much as the products.
 MIN_DOT = 64
+# Columns that fill less than one part in so many of a vector: then a conv sums vectors of channels.
+FEW = 4
 
 
 def choose_layouts(graph: Graph, machine: Machine) -> Graph:
@@ -132,7 +134,10 @@ def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
     all groups see the same x.
     """
     columns, groups = w.shape[-1], w.shape[-3]
-    panel = _panel(columns, machine.lanes([node.dtype]), machine)
+    lanes = machine.lanes([node.dtype])
+    if columns * FEW <= lanes and w.shape[-2] % lanes == 0:
+        return _conv(node, x, _along_channels(w))
+    panel = _panel(columns, lanes, machine)
     stride = w.dtype.itemsize * columns
     rows = node.type.size // max(columns, 1)
     if not panel or groups > 1 or rows < MIN_ROWS or stride < MIN_STRIDE_BYTES:
@@ -147,6 +152,15 @@ def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
 
 def _conv(node: Node, x: Node, w: Node) -> Node:
     return ops.conv(x, w, node.ints("strides"), node.ints("dilation"))
+
+
+def _along_channels(w: Node) -> Node:
+    """The weights, copied if they do not lie along the channels that are summed over."""
+    channels = w.ndim - 2
+    if not _turned(w.inputs[0] if w.op == "slice" else w, channels):
+        return w
+    swapped = (*range(channels), w.ndim - 1, channels)
+    return ops.transpose(ops.contiguous(ops.transpose(w, swapped)), swapped)
 
 
 def _along_columns(w: Node) -> Node:

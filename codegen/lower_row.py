@@ -54,7 +54,7 @@ class _Rows:
     def _sources(self, node: Node) -> list[Node]:
         """The members that `node` reads, looking through movement."""
         found = []
-        for operand in node.inputs:
+        for operand in self.nest.group.operands(node):
             while operand.op in MOVEMENT and operand not in self.nest.at:
                 operand = operand.inputs[0]
             if operand in self.nest.at:

@@ -122,7 +122,7 @@ class Nest:
 
     def store(self, node: Node, value: Arg) -> None:
         index = Offset(linear(self.at[node], node.shape))
-        role = "part" if node.op == "pad" else "out"
+        role = "part" if node.op == "pad" or node in self.group.parts else "out"
         self.body.append(Store(self.buffer(node, role), index, value, loc_of(node)))
 
     def read(self, node: Node, index: Index) -> Arg:
@@ -187,8 +187,8 @@ class Nest:
             return self.read(node, index)
         if node.op == "contiguous":
             return self.read(node.inputs[0], index)
-        if node.op == "pad":
-            return self.read(node.inputs[0], self.operand_at[node])
+        if node.op == "pad" or node in self.group.parts:
+            return self.read(self.group.operands(node)[0], self.operand_at[node])
         args = [self.read(operand, index) for operand in node.inputs]
         return self.let(node.dtype, node.op, *args)
 

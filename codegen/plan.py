@@ -224,8 +224,16 @@ class _Planner:
                 self.writers.setdefault(node, []).append(k)
 
     def _data_deps(self, k: int) -> set[int]:
-        nodes = self.lowered[k].nodes
-        return {w for node in nodes for w in self.writers.get(node, ()) if w < k}
+        """Who writes what k reads or writes. Parts of one value are apart, in whatever order, but
+        for the border, which is filled first: between elements that have gaps it fills all."""
+        low = self.lowered[k]
+        found: set[int] = set()
+        for node, buffer in zip(low.nodes, low.kernel.buffers, strict=False):
+            before = (w for w in self.writers.get(node, ()) if w < k)
+            if buffer.role == "part":
+                before = (w for w in before if self.lowered[w].kernel.kind == "border")
+            found.update(before)
+        return found
 
     def plan(self) -> Plan:
         fresh: list[int] = []

@@ -156,4 +156,16 @@ def operand_index(node: Node, index: Index, extents: Mapping[str, int]) -> Index
             raise AssertionError(f"{node.op} is not a movement primitive")
 
 
+def result_index(node: Node, index: Index, extents: Mapping[str, int]) -> Index | None:
+    """Where a movement node holds what its operand has at `index`; None if not known to be affine.
+
+    A transpose and a reshape hold all of it, once.
+    """
+    if node.op == "transpose":
+        return tuple(index[p] for p in node.ints("perm"))
+    if node.op == "reshape":
+        return split(linear(index, node.inputs[0].shape), node.shape, extents)
+    return None
+
+
 MOVEMENT = frozenset({"broadcast", "reshape", "transpose", "slice", "reverse"})

@@ -36,6 +36,7 @@ class Draft:
 
     full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
     some index of this group, movement nodes included. first, last: positions of its members.
+    parts: for each concatenation of which a part is stored here, the operand that is the part.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Draft:
     at: dict[Node, Index] = field(default_factory=dict)
     placed: dict[Node, Index] = field(default_factory=dict)
     operand_at: dict[Node, Index] = field(default_factory=dict)
+    parts: dict[Node, Node] = field(default_factory=dict)
     reduced: tuple[str, ...] = ()
     full: tuple[Shape, Index] | None = None
     deps: set[Draft] = field(default_factory=set)
@@ -120,3 +122,17 @@ def rows_stay_local(draft: Draft) -> bool:
     row = prod(draft.extents[a] for a in draft.reduced)
     rows = prod(n for a, n in draft.extents.items() if a not in draft.reduced)
     return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
+
+
+def summed(node: Node) -> Shape:
+    """Sizes of the axes that a contraction sums over."""
+    lhs, rhs = node.inputs
+    match node.op:
+        case "dot_general":
+            contract = node.attrs["contract"]
+            assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
+            return tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
+        case "conv":
+            return (*rhs.shape[:-3], rhs.shape[-2])
+        case _:
+            return rhs.shape[:-2]

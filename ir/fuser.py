@@ -9,9 +9,8 @@ from tracejit.ir.affine import (
     ZERO,
     Index,
     axis_index,
-    linear,
     operand_index,
-    split,
+    result_index,
 )
 from tracejit.ir.draft import (
     CONTRACTIONS,
@@ -23,10 +22,12 @@ from tracejit.ir.draft import (
     Draft,
     bare,
     rows_stay_local,
+    summed,
     through_movement,
     without,
 )
 from tracejit.ir.graph import Node
+from tracejit.ir.parts import Parts
 from tracejit.ir.row_groups import RowGroups
 from tracejit.ir.types import UNBOUNDED, Shape, UnboundedError
 
@@ -39,6 +40,7 @@ class Fuser:
         self.group_of: dict[Node, Draft] = {}
         self.view_of: dict[Node, Draft] = {}
         self.borders: list[Draft] = []
+        self.parts = Parts()
         self.rows = RowGroups(order)
         self._axes = 0
 
@@ -57,17 +59,23 @@ class Fuser:
             self._place_elementwise(node)
         elif node.op in CONTRACTIONS:
             self._place_contraction(node)
-        elif node.op == "contiguous":
+        else:
+            self._place_special(node)
+
+    def _place_special(self, node: Node) -> None:
+        """What is stored in a way of its own."""
+        if node.op == "contiguous":
             self._place_contiguous(node)
         elif node.op == "pad":
             self._place_pad(node)
+        elif node.op == "concatenate":
+            self._place_concatenate(node)
         elif node.op in WHOLE:
             self._place_whole(node, WHOLE[node.op])
         elif node.op == "item":
             self._place_item(node)
         else:
-            kinds = {"scatter_add_rows": "scatter", "concatenate": "assemble"}
-            self._start(kinds.get(node.op, "map"), node)
+            self._start("scatter" if node.op == "scatter_add_rows" else "map", node)
 
     def _place_movement(self, node: Node) -> None:
         operand = node.inputs[0]
@@ -75,14 +83,9 @@ class Fuser:
             self.copy(operand)
         where = self._placed(operand)
         if where is None:
-            return
-        draft, index = where
-        if node.op == "transpose":
-            self._see(draft, node, tuple(index[p] for p in node.ints("perm")))
-        elif node.op == "reshape":
-            moved = split(linear(index, operand.shape), node.shape, draft.extents)
-            if moved is not None:
-                self._see(draft, node, moved)
+            self.parts.see(node)
+        elif (moved := result_index(node, where[1], where[0].extents)) is not None:
+            self._see(where[0], node, moved)
 
     def _placed(self, node: Node) -> tuple[Draft, Index] | None:
         draft = self.view_of.get(node)
@@ -270,6 +273,16 @@ class Fuser:
         # Nobody else is computed at the places of a padded value.
         del draft.placed[node], self.view_of[node]
 
+    def _place_concatenate(self, node: Node) -> None:
+        """Parts stored in their places, where each is computed by a group of its own."""
+        last = self.parts.store(node, self.position[node], self._open)
+        self.group_of[node] = last or self._start("assemble", node)
+
+    def _open(self, node: Node) -> tuple[Draft, Index] | None:
+        """Where `node` is known in a group that has room."""
+        where = self._placed(node)
+        return where if where is not None and self._has_room(where[0]) else None
+
     def _place_contraction(self, node: Node) -> None:
         draft = self._start("contraction", node)
         draft.reduced = tuple(self._fresh_axis(draft, size) for size in summed(node))
@@ -344,7 +357,7 @@ class Fuser:
 
     def _merge(self, small: Draft, at_small: Index, big: Draft, at_big: Index) -> None:
         """Moves a map group into the group that reads it at the matching index, where legal."""
-        if len(small.at) + len(big.at) > MAX_MEMBERS:
+        if small.parts or len(small.at) + len(big.at) > MAX_MEMBERS:
             return
         names = bare(at_small)
         if names is None or set(names) - {""} != set(small.extents):
@@ -383,17 +396,3 @@ class Fuser:
         index = self._fresh_index(draft, reshape.shape)
         constant = reshape.inputs[0].op == "full"
         return constant or operand_index(reshape, index, draft.extents) is not None
-
-
-def summed(node: Node) -> Shape:
-    """Sizes of the axes that a contraction sums over."""
-    lhs, rhs = node.inputs
-    match node.op:
-        case "dot_general":
-            contract = node.attrs["contract"]
-            assert isinstance(contract, tuple) and isinstance(contract[0], tuple)
-            return tuple(lhs.shape[d] for d in contract[0] if isinstance(d, int))
-        case "conv":
-            return (*rhs.shape[:-3], rhs.shape[-2])
-        case _:
-            return rhs.shape[:-2]

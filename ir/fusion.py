@@ -9,7 +9,8 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
                  other (parallel) axes agree: a softmax or a loss, forward and backward, is one
     contraction  one dot_general and the elementwise work on its result, done in registers
     border       the border of a `pad`, whose inside is stored by whoever computes it
-    assemble     concatenate: parts stored side by side
+    assemble     concatenate: parts stored side by side, where not each is stored in its place by
+                 whoever computes it
     scatter      scatter_add_rows
     host         host_call: one call of a function that Python runs
     control      scan, while_loop or cond: programs of their own, made of the bodies' groups
@@ -93,7 +94,7 @@ def _ordered(fuser: Fuser, graph: Graph) -> list[Group]:
     """The drafts, dependencies first, in order of their first node, with what each must store."""
     stored = set(graph.outputs)
     for node, home in fuser.group_of.items():
-        for operand in node.inputs:
+        for operand in () if node in home.parts else node.inputs:
             source = through_movement(operand, fuser.group_of)
             if fuser.group_of.get(source, home) is not home:
                 stored.add(source)
@@ -118,7 +119,8 @@ def _finished(draft: Draft, outputs: tuple[Node, ...]) -> Group:
     axes = tuple(draft.extents.items())
     at, operand_at = dict(draft.at), dict(draft.operand_at)
     bodies = _fused_bodies(next(iter(at))) if draft.kind == "control" else ()
-    return Group(draft.kind, axes, draft.reduced, at, operand_at, outputs, bodies)
+    parts = dict(draft.parts)
+    return Group(draft.kind, axes, draft.reduced, at, operand_at, outputs, parts, bodies)
 
 
 def _fused_bodies(node: Node) -> tuple[Fused, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracejit.ir.affine import Index
@@ -20,6 +20,7 @@ class Group:
     axes: (name, extent) in loop order. at: the index of each member, in topological order.
     reduced: the axes folded by a row group, or contracted by a contraction.
     operand_at: for each reduction the index at which it reads its operand.
+    parts: for each concatenation of which it stores a part only, the operand that is the part.
     bodies: of control flow, fused: those of a loop give each carry the place it had.
     """
 
@@ -29,7 +30,12 @@ class Group:
     at: Mapping[Node, Index]
     operand_at: Mapping[Node, Index]
     outputs: tuple[Node, ...]
+    parts: Mapping[Node, Node] = field(default_factory=dict)
     bodies: tuple[Fused, ...] = ()
+
+    def operands(self, node: Node) -> tuple[Node, ...]:
+        """What a member reads here."""
+        return (self.parts[node],) if node in self.parts else node.inputs
 
     @property
     def extents(self) -> dict[str, int]:

@@ -79,7 +79,7 @@ class _Recompute:
     def _note_kept(self, group: Group) -> None:
         """What is read at other places than an element's own must lie in memory."""
         for node in group.at:
-            if not _by_element(node):
+            if not _by_element(node, group):
                 self.kept.update(through_movement(i, self.home) for i in node.inputs)
 
     def _note_reader(self, n: int) -> None:
@@ -154,8 +154,8 @@ class _Recompute:
             where: Index | None = group.operand_at.get(node, index)
             if node.op in MOVEMENT:
                 where = self._moved(node, index, n)
-            for operand in node.inputs:
-                if _by_element(node) and where is not None:
+            for operand in group.operands(node):
+                if _by_element(node, group) and where is not None:
                     self._read(operand, where, n, reads)
                 else:
                     reads.loaded.add(through_movement(operand, self.stored))
@@ -197,10 +197,10 @@ class _Recompute:
         return moves[key]
 
 
-def _by_element(node: Node) -> bool:
+def _by_element(node: Node, group: Group) -> bool:
     """Whether an operand is read once for each place, so that it may be computed there."""
-    copies = MOVEMENT | {"pad", "contiguous"}
-    return node.prim.elementwise or node.op in REDUCTIONS or node.op in copies
+    copied = node in group.parts or node.op in MOVEMENT | {"pad", "contiguous"}
+    return copied or node.prim.elementwise or node.op in REDUCTIONS
 
 
 def _pruned(group: Group, outputs: set[Node]) -> Group:
@@ -208,7 +208,9 @@ def _pruned(group: Group, outputs: set[Node]) -> Group:
     needed = set(outputs)
     for node in reversed(tuple(group.at)):
         if node in needed:
-            needed.update(through_movement(operand, group.at) for operand in node.inputs)
+            # A concatenation inside another is stored with that, and has its place here still.
+            operands = (*node.inputs, *group.operands(node))
+            needed.update(through_movement(operand, group.at) for operand in operands)
     at = {node: index for node, index in group.at.items() if node in needed}
     stored = tuple(node for node in at if node in outputs)
     if len(at) == len(group.at):

@@ -111,13 +111,14 @@ def _fused_text(fused: Fused, name: str, bodies: dict[Graph, str]) -> str:
         return equations.of(sorted(wanted, key=position.__getitem__))
 
     lines: list[str] = []
+    whole = {node: number for number, group in enumerate(fused.groups) for node in group.parts}
     for number, group in enumerate(fused.groups):
         axes = " ".join(f"{name}={extent}" for name, extent in group.axes)
         reduced = f" reducing {' '.join(group.reduced)}" if group.reduced else ""
         stores = ", ".join(names[node] for node in group.outputs)
         lines.append(f"  # kernel {number}: {group.kind} over [{axes}]{reduced}, stores {stores}")
         if group.kind != "border":  # whose one member stands where its inside is computed
-            lines += unseen(group.at)
+            lines += unseen(node for node in group.at if whole.get(node, number) == number)
     lines += unseen(graph.outputs)
     return _join(graph, name, names, lines)
 

@@ -51,7 +51,7 @@ def _reason(groups: tuple[Group, ...], reads: list[list[int]], p: int, k: int) -
 
 def _sources(group: Group) -> Iterator[Node]:
     """What the group's members read, through index maps."""
-    return (_behind(operand) for node in group.at for operand in node.inputs)
+    return (_behind(operand) for node in group.at for operand in group.operands(node))
 
 
 def _operands(group: Group) -> Iterator[Node]:

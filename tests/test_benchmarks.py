@@ -13,7 +13,7 @@ from benchmarks.rounds import Result
 from benchmarks.stopwatch import Timing
 from benchmarks.tables import Sheet, step_sheet
 from benchmarks.workloads import WORKLOADS
-from tracejit.ir.fuser import summed
+from tracejit.ir.draft import summed
 from tracejit.ir.passes import optimize
 
 

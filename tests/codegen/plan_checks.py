@@ -14,13 +14,14 @@ from tracejit.ir.graph import Node
 
 @dataclass(frozen=True)
 class Touch:
-    """A stretch of memory that a kernel reads or writes: bytes of one place."""
+    """A stretch of memory that a kernel reads or writes, some of it or all: bytes of one place."""
 
     place: str
     start: int
     stop: int
     reads: bool
     writes: bool
+    part: bool = False
 
     def meets(self, other: Touch) -> bool:
         return self.place == other.place and self.start < other.stop and other.start < self.stop
@@ -33,7 +34,7 @@ def touches(launch: Launch) -> list[Touch]:
         place, start = _place(slot)
         stop = start + max(buffer.size * buffer.dtype.itemsize, 1)
         reads, writes = buffer.role in ("in", "inout"), buffer.role != "in"
-        found.append(Touch(place, start, stop, reads, writes))
+        found.append(Touch(place, start, stop, reads, writes, buffer.role == "part"))
     return found
 
 
@@ -44,7 +45,15 @@ def _place(slot: Slot) -> tuple[str, int]:
 def conflicts(first: Launch, second: Launch) -> bool:
     """Whether the order of two kernels matters."""
     pairs = ((a, b) for a in touches(first) for b in touches(second))
-    return any(a.meets(b) and (a.writes or b.writes) for a, b in pairs)
+    # A border may fill what others store parts into.
+    apart = "border" not in (first.kernel.kind, second.kernel.kind)
+    meeting = (pair for pair in pairs if pair[0].meets(pair[1]) and not (apart and parts(*pair)))
+    return any(a.writes or b.writes for a, b in meeting)
+
+
+def parts(a: Touch, b: Touch) -> bool:
+    """Whether they are parts of one value, which no two kernels write to at the same places."""
+    return a.part and b.part and (a.place, a.start, a.stop) == (b.place, b.start, b.stop)
 
 
 def check(plan: Plan) -> None:
@@ -135,7 +144,7 @@ def _fresh(plan: Plan, position: int) -> Slot:
 
 
 def _span(touch: Touch) -> Touch:
-    return replace(touch, reads=False, writes=False)
+    return replace(touch, reads=False, writes=False, part=False)
 
 
 def _whole(slot: Slot, node: Node) -> Touch:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 import tracejit as tj
+from benchmarks.peers.tracejit_peer import gan_step, train_step
+from benchmarks.workloads import WORKLOADS
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.stages import Stages
 from tracejit.ir.graph import Graph
@@ -75,6 +77,20 @@ def _mlp(sizes: tuple[int, ...], batch: int) -> Graph:
     return _graph(adam_step, ("params", "m", "v"), zeros(), zeros(), zeros(), t, x, y)
 
 
+def _benchmark(name: str) -> Graph:
+    work = WORKLOADS[name]()
+    zeros = tj.tree.map(np.zeros_like, work.params)
+    state = (work.params, zeros, zeros, 1.0, work.x, work.y)
+    if name == "dcgan":
+        graph = gan_step.lower(*state).graph
+    else:
+        graph = train_step.lower(work.model, *state).graph
+    assert isinstance(graph, Graph)
+    return graph
+
+
+# The larger steps of `python -m benchmarks`.
+LARGE = ("lenet", "resnet", "gpt", "dcgan")
 STEPS = {
     "digits": _digits,
     "predict": _predict,
@@ -85,4 +101,4 @@ STEPS = {
 
 @cache
 def staged(name: str, machine: Machine = AVX2) -> Stages:
-    return Stages(STEPS[name](), machine)
+    return Stages(_benchmark(name) if name in LARGE else STEPS[name](), machine)

@@ -74,7 +74,7 @@ def convolutions() -> Iterator[tuple[str, Graph]]:
     for direction in ("forward", "input", "weight"):
         for sizes in (
             (8, 8, 16, 3), (7, 5, 128, 3), (7, 16, 24, 3, 2), (6, 3, 128, 3, 2), (9, 1, 32, 5),
-            (5, 40, 32, 1), (8, 24, 40, 1, 2), (14, 4, 12, 7, 2),
+            (5, 40, 32, 1), (8, 24, 40, 1, 2), (14, 4, 12, 7, 2), (6, 32, 3, 3), (8, 3, 32, 4, 2),
         ):  # fmt: skip
             yield f"{direction} {sizes}", convolution(direction, *sizes)
         for dtype in (F64, F16, BF16, I32):

@@ -325,8 +325,10 @@ def check(fused: Fused) -> None:
     graph = fused.graph
     # The border of a padded value is filled apart from what computes its inside.
     whole = [g for g in fused.groups if g.kind != "border"]
-    members = [n for g in whole for n in g.at]
-    stored = [n for g in whole for n in g.outputs]
+    # Parts of a concatenation are stored by several groups, of which the last stands for it.
+    last = {n: g for g in whole for n in g.parts}
+    members = [n for g in whole for n in g.at if last.get(n, g) is g]
+    stored = [n for g in whole for n in g.outputs if last.get(n, g) is g]
     assert len(set(members)) == len(members), "a node is computed in two groups"
     assert len(set(stored)) == len(stored), "a node is stored twice"
     own = [
@@ -344,10 +346,10 @@ def check(fused: Fused) -> None:
         assert set(group.outputs) <= set(group.at)
         inside: set[Node] = set()
         for node in group.at:
-            for operand in node.inputs:
+            for operand in group.operands(node):
                 assert available(operand, known | inside), f"{node} reads {operand} too early"
             inside.add(node)
-        known |= set(group.outputs)
+        known |= {n for n in group.outputs if last.get(n, group) is group}
 
 
 def available(node: Node, known: set[Node]) -> bool:

@@ -5,14 +5,15 @@ A change that moves one of these figures changes the table, and says why in its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from tests.codegen.plan_checks import check as check_plan
 from tests.codegen.running import USUAL, Runner, fault_in
-from tests.codegen.steps import AVX2, AVX512, STEPS, staged
+from tests.codegen.steps import AVX2, AVX512, LARGE, STEPS, staged
 from tests.codegen.test_fusion import check as check_groups
 from tests.codegen.test_plan import without_donation
 from tracejit.codegen.artifact import artifact_of
@@ -43,6 +44,23 @@ TABLE = {
 }
 
 
+# Of the larger steps, how many kernels there are of each kind.
+LARGE_TABLE = {
+    "lenet": Row(
+        "3 border 11 contraction 8 map 11 row", 33, 17, 31_819_904, 158_850_924, 4_348_767_745
+    ),
+    "resnet": Row(
+        "17 border 35 contraction 26 map 43 row", 97, 63, 91_819_136, 457_564_332, 9_498_330_569
+    ),
+    "gpt": Row(
+        "75 contraction 60 map 47 row 1 scatter", 52, 86, 71_434_368, 450_768_692, 5_977_349_129
+    ),
+    "dcgan": Row(
+        "21 border 71 contraction 38 map 49 row", 93, 76, 53_595_584, 342_176_292, 6_471_031_309
+    ),
+}
+
+
 def row_of(stages: Stages) -> Row:
     cost = cost_of(stages)
     kinds = "".join(launch.kernel.kind[0] for launch in stages.plan.launches)
@@ -56,6 +74,22 @@ def cost_of(stages: Stages) -> Cost:
 @pytest.mark.parametrize("name", STEPS)
 def test_structure(name: str) -> None:
     assert row_of(staged(name)) == TABLE[name]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_structure_of_large_steps(name: str) -> None:
+    stages = staged(name)
+    kinds = Counter(launch.kernel.kind for launch in stages.plan.flat())
+    counted = " ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    assert replace(row_of(stages), kinds=counted) == LARGE_TABLE[name]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_large_steps_do_without(name: str) -> None:
+    """No state is copied back, and no values are put side by side by a kernel of their own."""
+    for launch in staged(name).plan.flat():
+        assert not launch.kernel.name.endswith("copy")
+        assert launch.kernel.kind != "assemble"
 
 
 @pytest.mark.parametrize("machine", [AVX2, AVX512], ids=["avx2", "avx512"])
