@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tracejit.ir import ops
@@ -63,6 +63,14 @@ def counts(node: Node) -> tuple[int, int]:
     consts, carries = node.attrs["consts"], node.attrs["carries"]
     assert isinstance(consts, int) and isinstance(carries, int)
     return consts, carries
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of all bodies in it."""
+    for node in graph.nodes():
+        yield node
+        for body in (b for some in bodies(node).values() for b in some):
+            yield from every_node(body)
 
 
 def each_body(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:

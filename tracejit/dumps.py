@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from tracejit.ir import config
+from tracejit.ir.loops import every_node
 
 if TYPE_CHECKING:
     from tracejit.lowered import Lowered
@@ -62,9 +63,9 @@ def write_profile(step: Lowered, text: str) -> None:
 
 def _source(step: Lowered) -> str:
     """Each line of the user's program that some operation comes from: `file.py:12<tab>text`."""
-    locs = {(node.loc.file, node.loc.line) for node in step.graph.nodes() if node.loc is not None}
+    locs = {(node.loc.file, node.loc.line) for node in every_node(step.graph) if node.loc is not None}
     lines = (
-        f"{Path(file).name}:{line}\t{linecache.getline(file, line).rstrip()}"
+        f"{Path(file).name}:{line}\t{linecache.getline(file, line).strip()}"
         for file, line in sorted(locs)
     )
     return "\n".join(lines) + "\n"

@@ -39,7 +39,8 @@ def show_profile(steps: Sequence[tuple[str, Lowered, ProfiledProgram]]) -> None:
 def profile_lines(title: str, times: Sequence[Timed], flops: float, moved: float) -> list[str]:
     """The table of one step. flops, moved: what the machine can do [FLOP/s, bytes/s]."""
     total = sum(timed.total for timed in times)
-    runs = max((timed.runs for timed in times), default=0)
+    # Kernels in loops run more often than the step.
+    runs = min((timed.runs for timed in times if timed.runs), default=0)
     if not runs:
         return [f"\n# {title}: never ran"]
     lines = [

@@ -70,7 +70,7 @@ function draw() {
   const step = steps[$("step").value];
   $("source").replaceChildren(...step.source.map(([at, text]) => {
     const line = document.createElement("li"), label = document.createElement("small");
-    label.textContent = at.padEnd(16) + " ";
+    label.textContent = at + "  ";
     line.append(label, text);
     line.dataset.at = at;
     line.onclick = () => mark(at);
