@@ -63,7 +63,7 @@ def write_profile(step: Lowered, text: str) -> None:
 
 def _source(step: Lowered) -> str:
     """Each line of the user's program that some operation comes from: `file.py:12<tab>text`."""
-    locs = {(node.loc.file, node.loc.line) for node in every_node(step.graph) if node.loc is not None}
+    locs = {(n.loc.file, n.loc.line) for n in every_node(step.graph) if n.loc is not None}
     lines = (
         f"{Path(file).name}:{line}\t{linecache.getline(file, line).strip()}"
         for file, line in sorted(locs)
