@@ -50,7 +50,12 @@ def start(source, warnings="error", **environment):
 
 
 def finish(process, timeout=120):
-    out, err = process.communicate(timeout=timeout)
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return Finished(process.args, subprocess.CompletedProcess([], process.returncode, out, err))
 
 
