@@ -14,6 +14,7 @@ from itertools import groupby
 
 import numpy as np
 
+from tests.emitters.accuracy import random_values
 from tests.fuzz.check import compare_outputs
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
@@ -24,6 +25,7 @@ from tracejit.codegen.runtime.host import HostCallable, host_call
 from tracejit.codegen.stages import Stages
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph
+from tracejit.ir.types import is_float
 
 FMA = toolchain.host().has_fma
 L1, L2 = 32768, 524288
@@ -146,3 +148,13 @@ def _symbol(kernel: Kernel) -> str:
 def fault_in(graph: Graph, arrays: Sequence[Array], got: Sequence[Array]) -> str | None:
     """What is wrong with the outputs `got`, by the interpreter with an allowance for rounding."""
     return compare_outputs(graph, arrays, list(got))
+
+
+def arrays_of(graph: Graph, seed: int) -> list[Array]:
+    """Values of order 1, small enough that products of many stay finite; wild row numbers."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for node in graph.inputs:
+        values = random_values(rng, node.dtype, node.shape)
+        arrays.append(np.asarray(values / 2 if is_float(node.dtype) else values).astype(node.dtype))
+    return arrays

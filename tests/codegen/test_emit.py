@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.codegen.kernels import FAMILIES, Draft, dot, softmax
-from tests.codegen.running import MACHINES, Runner, fault_in, planned
-from tests.emitters.accuracy import random_values, specials
+from tests.codegen.running import MACHINES, Runner, arrays_of, fault_in, planned
+from tests.emitters.accuracy import specials
 from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
 from tracejit.ir import ops
-from tracejit.ir.graph import PRIMITIVES, Array, Graph
+from tracejit.ir.graph import PRIMITIVES, Graph
 from tracejit.ir.types import BF16, F16, F32, I8, I16, I32, I64, U32, DType, is_float
 
 THREADS = (1, 2, 3, 5)
@@ -31,22 +31,12 @@ def test_kernels(family: str, machine: str) -> None:
     wrong = []
     for n, ((name, graph), plan) in enumerate(zip(cases, plans, strict=True)):
         threads = THREADS[n % len(THREADS)]
-        arrays = _arrays(graph, n)
+        arrays = arrays_of(graph, n)
         got = runner.run(plan, arrays, threads, n)
         fault = fault_in(graph, arrays, got)
         if fault:
             wrong.append(f"{name}, {threads} threads: {fault}")
     assert not wrong, "\n".join(wrong)
-
-
-def _arrays(graph: Graph, seed: int) -> list[Array]:
-    """Values of order 1, small enough that products of many stay finite; wild row numbers."""
-    rng = np.random.default_rng(seed)
-    arrays = []
-    for node in graph.inputs:
-        values = random_values(rng, node.dtype, node.shape)
-        arrays.append(np.asarray(values / 2 if is_float(node.dtype) else values).astype(node.dtype))
-    return arrays
 
 
 @pytest.mark.parametrize("machine", ["256x16", "512x32"])
@@ -109,7 +99,7 @@ def test_tiles_that_overlap_update_each_row_in_place_once(contract: str, machine
     loops = [str(launch.kernel) for plan in plans for launch in plan.launches]
     assert any("    each i0:" in text for text in loops)
     for n, (graph, plan) in enumerate(zip(graphs, plans, strict=True)):
-        arrays = [np.asarray(a / 8, F32) for a in _arrays(graph, n)]
+        arrays = [np.asarray(a / 8, F32) for a in arrays_of(graph, n)]
         for threads in THREADS:
             assert not fault_in(graph, arrays, runner.run(plan, arrays, threads, n)), plan
 
@@ -121,7 +111,7 @@ def test_threads_share_out_every_tile_once() -> None:
     graph = d.graph(dot(x, w, "10"))
     plan = planned(graph)
     runner = Runner([plan])
-    arrays = _arrays(graph, 1)
+    arrays = arrays_of(graph, 1)
     for threads in range(1, 12):
         assert not fault_in(graph, arrays, runner.run(plan, arrays, threads, threads)), threads
 
@@ -133,7 +123,7 @@ def test_sums_are_the_same_for_any_number_of_threads() -> None:
     graph = d.graph(dot(x, w, "10"), softmax(x), *sums)
     plan = planned(graph)
     runner = Runner([plan])
-    arrays = _arrays(graph, 2)
+    arrays = arrays_of(graph, 2)
     first = runner.run(plan, arrays, 1)
     for threads in (2, 3, 5):
         for a, b in zip(first, runner.run(plan, arrays, threads, threads), strict=True):
@@ -152,13 +142,19 @@ def test_random_graphs(start: int) -> None:
         assert not fault_in(graph, arrays, got), f"seed {seed}:\n{graph}"
 
 
+NARROWER = {F32: (BF16, F16, I16, I8), I32: (BF16, I16, I8), I64: (I32, I16, I8)}
+
+
 @pytest.mark.parametrize("machine", NATIVE)
 def test_one_narrow_element_is_stored_alone(machine: str) -> None:
     """The last of a row, where all others fill vectors: nothing is written behind it."""
-    d = Draft()
-    x = d(F32, 2 * MACHINES[machine].lanes([F32]) + 1)
-    narrow = [ops.cast(x, dtype) for dtype in (BF16, F16, I16, I8)]
-    plan = planned(d.graph(*narrow), MACHINES[machine])
-    arrays = [np.linspace(-2, 2, x.shape[0], dtype=np.float32)]
-    got = Runner([plan], MACHINES[machine]).run(plan, arrays, 1)
-    assert not fault_in(plan.graph, arrays, got)
+    graphs = []
+    for wide, dtypes in NARROWER.items():
+        d = Draft()
+        x = d(wide, 2 * MACHINES[machine].lanes([wide]) + 1)
+        graphs.append(d.graph(*(ops.cast(x, dtype) for dtype in dtypes)))
+    plans = [planned(graph, MACHINES[machine]) for graph in graphs]
+    runner = Runner(plans, MACHINES[machine])
+    for graph, plan in zip(graphs, plans, strict=True):
+        arrays = arrays_of(graph, 0)
+        assert not fault_in(graph, arrays, runner.run(plan, arrays, 1)), plan
