@@ -111,7 +111,15 @@ def _unique(rng: Rng, dtype: DType) -> Iterator[Example]:
         yield (draw(rng, dtype, (n,)),), {"size": size, "equal_nan": True}
 
 
+def _fourier(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for shape, axis in (((7,), 0), ((1,), 0), ((3, 5), 0), ((2, 3, 4), 2), ((0, 3), 1)):
+        for inverse in (False, True):
+            pair = draw(rng, dtype, shape), draw(rng, dtype, shape)
+            yield pair, {"axis": axis, "inverse": inverse}
+
+
 HOST_EXAMPLES: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[Example]]]] = {
+    "fft": ((F32, F64), _fourier),
     "sort": (ALL, _of_rows({"stable": False}, {"stable": True})),
     "argsort": (ALL, _of_rows()),
     "lexsort": (CORE, _lexsort),

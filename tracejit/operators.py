@@ -23,11 +23,16 @@ def _binary(ufunc: np.ufunc, swap: bool = False) -> Callable[[Any, Any], Any]:
         from tracejit.ufuncs import apply
 
         # The protocol by which an operand of another library keeps the operation for itself.
-        if getattr(other, "__array_ufunc__", self) is None:
+        if getattr(other, "__array_ufunc__", self) is None or _is_complex(other):
             return NotImplemented
         return apply(ufunc, other, self) if swap else apply(ufunc, self, other)
 
     return operator
+
+
+def _is_complex(value: Any) -> bool:
+    """Whether it is two traced arrays, which know what to do with one."""
+    return type(value).__name__ == "ComplexArray"
 
 
 class ArrayOperators:
@@ -60,6 +65,8 @@ class ArrayOperators:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **keywords: Any) -> Any:
         from tracejit.ufuncs import call_ufunc
 
+        if any(map(_is_complex, operands)):
+            return NotImplemented
         return call_ufunc(ufunc, method, operands, keywords)
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:

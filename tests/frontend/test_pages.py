@@ -49,10 +49,14 @@ def columns(names: Iterable[str]) -> str:
     return " ".join(f"`{n}`" for n in sorted(set(names)))
 
 
+def _module(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.".removeprefix("numpy.")
+
+
 def family(module: str) -> list[str]:
-    """np's names whose traced form stands in that module, `linalg.` in front of linalg's."""
+    """NumPy's names whose traced form stands in that module; of those not in np, with theirs."""
     found = [
-        ("linalg." if function is not getattr(np, function.__name__, None) else "")
+        ("" if function is getattr(np, function.__name__, None) else _module(function))
         + function.__name__
         for function, form in FUNCTIONS.items()
         if form.__module__ == f"tracejit.{module}"
@@ -80,6 +84,7 @@ FAMILIES = {
     "What an array holds": "kinds",
     "Linear algebra by LAPACK": "linalg",
     "Norms, rank, condition": "norms",
+    "Fourier transforms": "fourier",
 }
 
 
@@ -99,6 +104,9 @@ NOTES = (
     " as accurate as in a pairwise sum.",
     "Sorting and linear algebra are host calls: NumPy does them from inside the compiled step, with"
     " gradients in the graph. `argsort` is always stable.",
+    "`np.fft` gives complex arrays, which traced code holds as two real ones: they go back into"
+    " `np.fft`, know + - * / `abs` `angle` `conj` `exp` `sum` `mean`, `.real` and `.imag`, and"
+    " leave a jitted function as NumPy's complex arrays. Complex arguments are an error.",
     "`np.unique` and its like need a size: `tracejit.numpy.unique(x, size=n)`. `tj.top_k(x, k)` is"
     " JAX's.",
     "`signbit` of a nan is False. A traced index beyond the end reads the last row, as in JAX.",
@@ -142,7 +150,7 @@ def table(head: str, rows: dict[str, str]) -> str:
 
 
 def numpy_page() -> str:
-    shown = {n.removeprefix("linalg.") for module in FAMILIES.values() for n in family(module)}
+    shown = {n.rpartition(".")[2] for module in FAMILIES.values() for n in family(module)}
     assert {f.__name__ for f in FUNCTIONS} == shown, "a family is missing"
     ufuncs = [*(u.__name__ for u in UFUNCS), "divmod", "modf", "matmul", "vecdot"]
     names = {

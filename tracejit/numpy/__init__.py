@@ -15,7 +15,7 @@ import numpy as _np
 
 import tracejit.catalogue  # noqa: F401  (fills FUNCTIONS)
 from tracejit.ir.types import BF16 as _BF16
-from tracejit.numpy import linalg
+from tracejit.numpy import fft, linalg
 from tracejit.numpy.inspection import (
     __array_namespace_info__,
     can_cast,
@@ -94,6 +94,7 @@ __all__ = [
     "empty",
     "expand_dims",
     "eye",
+    "fft",
     "finfo",
     "flatnonzero",
     "from_dlpack",
