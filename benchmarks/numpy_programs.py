@@ -216,17 +216,13 @@ def _labelled(rng: Rng, scale: int) -> tuple[Array, ...]:
 
 @program(_labelled)
 def newton_logistic(x: Array, y: Array) -> Array:
-    """Five Newton steps of a ridge logistic regression, each solved by conjugate gradients."""
+    """Five Newton steps of a ridge logistic regression."""
     w = np.zeros(x.shape[1])
     for _ in range(5):
         p = 1 / (1 + np.exp(-(x @ w)))
         gradient = x.T @ (p - y) + w
-        weight = p * (1 - p)
-
-        def curvature(v: Array, weight: Array = weight) -> Array:
-            return x.T @ (weight * (x @ v)) + v
-
-        w = w - solve(curvature, gradient, 6)
+        hessian = (x.T * (p * (1 - p))) @ x + np.eye(x.shape[1])
+        w = w - np.linalg.solve(hessian, gradient)
     return w
 
 
@@ -264,6 +260,60 @@ def attention(q: Array, k: Array, v: Array) -> Array:
     scores = np.einsum("hqd,hkd->hqk", q, k) / np.sqrt(np.float32(q.shape[-1]))
     scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, np.float32(-1e9))
     return softmax(scores) @ v
+
+
+def conv(x: Array, w: Array) -> Array:
+    """x [N, H, W, C] with w [KH, KW, C, O], where the window fits: one product for each offset."""
+    high, wide = x.shape[1] - w.shape[0] + 1, x.shape[2] - w.shape[1] + 1
+    out = 0
+    for i in range(w.shape[0]):
+        for j in range(w.shape[1]):
+            out = out + x[:, i : i + high, j : j + wide] @ w[i, j]
+    return out
+
+
+def pool(x: Array) -> Array:
+    """The largest of each 2 x 2."""
+    batch, high, wide, channels = x.shape
+    return x.reshape(batch, high // 2, 2, wide // 2, 2, channels).max(axis=(2, 4))
+
+
+def _images(rng: Rng, scale: int) -> tuple[Array, ...]:
+    batch, size = (2, 64)[scale], (16, 28)[scale]
+    last = ((size - 4) // 2 - 4) // 2
+    shapes = ((5, 5, 1, 6), (5, 5, 6, 16), (last * last * 16, 120), (120, 84), (84, 10))
+    layers = (f32(rng, *s) / np.float32(np.prod(s[:-1]) ** 0.5) for s in shapes)
+    return (f32(rng, batch, size, size, 1), *layers)
+
+
+@program(_images)
+def lenet(x: Array, w1: Array, w2: Array, w3: Array, w4: Array, w5: Array) -> Array:
+    """LeCun et al. 1998, with rectifiers and maxima: logits [N, 10]."""
+    h = pool(np.maximum(conv(x, w1), 0))
+    h = pool(np.maximum(conv(h, w2), 0))
+    h = np.maximum(h.reshape(len(h), -1) @ w3, 0)
+    return np.maximum(h @ w4, 0) @ w5
+
+
+def _features(rng: Rng, scale: int) -> tuple[Array, ...]:
+    batch, size, channels = (2, 16)[scale], (6, 32)[scale], (4, 32)[scale]
+    weights = (f32(rng, 3, 3, channels, channels) / np.float32(3 * channels**0.5) for _ in "ab")
+    return (f32(rng, batch, size, size, channels), *weights)
+
+
+@program(_features)
+def residual_block(x: Array, w1: Array, w2: Array) -> Array:
+    """He et al. 2015: two normalised 3 x 3 convolutions beside the identity."""
+
+    def normalised(v: Array) -> Array:
+        axes = (0, 1, 2)
+        return (v - v.mean(axes)) / np.sqrt(v.var(axes) + np.float32(1e-5))
+
+    def same(v: Array, w: Array) -> Array:
+        return conv(np.pad(v, ((0, 0), (1, 1), (1, 1), (0, 0))), w)
+
+    h = np.maximum(normalised(same(x, w1)), 0)
+    return np.maximum(normalised(same(h, w2)) + x, 0)
 
 
 def seconds_per_call(f: Callable[..., Any], args: tuple[Array, ...], least: float) -> float:
