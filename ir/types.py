@@ -50,7 +50,9 @@ def dtype_name(dtype: DType) -> str:
     """The short name, `f32`; raises DTypeError for a dtype that tracejit does not know."""
     name = _NAMES.get(dtype)
     if name is None:
-        raise DTypeError(f"dtype {dtype} is not supported; use one of {', '.join(DTYPES)}")
+        way = "; of complex numbers pass .real and .imag" if dtype.kind == "c" else ""
+        known = ", ".join(DTYPES)
+        raise DTypeError(f"dtype {dtype} is not supported; use one of {known}{way}")
     return name
 
 

@@ -96,6 +96,70 @@ def step(x):
     total += x
 step(x)
 """,
+    "A result written into an argument": """
+@tj.jit
+def step(x):
+    np.maximum(x, 0, out=x)
+    return x
+step(x)
+""",
+    "A function that writes into an array": """
+@tj.jit
+def step(x):
+    square = x[:3] @ x[:3].T
+    np.fill_diagonal(square, 0)
+    return square
+step(x)
+""",
+    "A ufunc method without a traced form": """
+@tj.jit
+def step(x):
+    return np.power.reduce(x, axis=1)
+step(x)
+""",
+    "bincount, whose result has a shape that depends on values": """
+@tj.jit
+def step(x):
+    return np.bincount(np.argmax(x, axis=1))
+step(x)
+""",
+    "Repeats that are not known": """
+@tj.jit
+def step(x, times):
+    return np.repeat(x, times, axis=0)
+step(x, np.array([1, 0, 2, 1]))
+""",
+    "A plain array and a traced index": """
+table = np.arange(9.0)
+@tj.jit
+def step(x):
+    return table[np.argmax(x)]
+step(x)
+""",
+    "An index beyond the end": """
+@tj.jit
+def step(x):
+    return x[:, 3]
+step(x)
+""",
+    "Sizes that do not broadcast": """
+@tj.jit
+def step(x):
+    return x + np.ones(4)
+step(x)
+""",
+    "einsum with sizes that differ": """
+@tj.jit
+def step(x):
+    return np.einsum("ij,jk->ik", x, np.ones((4, 2)))
+step(x)
+""",
+    "A Python number that the dtype does not hold": """
+@tj.jit
+def step(x):
+    return x.astype(np.uint8) + 256
+step(x)
+""",
     "An argument that is no array": """
 @tj.jit
 def step(x, mode):

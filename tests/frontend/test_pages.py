@@ -92,8 +92,18 @@ NOTES = (
     "Aliases of the array API standard (`acos`, `concat`, `permute_dims`, `pow`, ...) are NumPy's"
     " own, and trace too.",
     "Everything else of NumPy's is in `tracejit.numpy` too, as NumPy's own: for plain arrays.",
-    "Ufuncs take `dtype=`; `.reduce` of add, multiply, maximum, minimum, logical_and, logical_or;"
-    " `.accumulate` of the first four; `.outer`.",
+    "Ufuncs take `dtype=`; `.outer` of all; `.reduce` and `.accumulate` of add, multiply, maximum,"
+    " minimum, fmax, fmin, hypot, logaddexp, logaddexp2, bitwise_and, bitwise_or, bitwise_xor and"
+    " logical_xor, `.reduce` of logical_and and logical_or.",
+    "`out=`, `where=` with it, and `.at` write into an array made in the same function: the name"
+    " stands for the result from there on. Arguments, captured arrays, views and arrays that views"
+    " were taken of are refused, for NumPy would change them too. A `tj.Variable` as `out` is"
+    " assigned to.",
+    "With a size also in traced code: `tracejit.numpy`'s `nonzero`, `flatnonzero`, `argwhere` and"
+    " `unique` take `size=` and `fill_value=`, `bincount` takes `length=`.",
+    "NumPy's `take` and `full_like` look at their first argument alone: of a plain table by a"
+    " traced index, and with a traced fill value, write `tracejit.numpy.take` and"
+    " `tracejit.numpy.full_like`.",
     "`x[...]` takes ints, slices, None, Ellipsis, integer arrays on any axes, and masks whose"
     " values are known (NumPy arrays; define by run any).",
     "`x.at[index].set(v)`, `add`, `subtract`, `multiply`, `divide`, `min`, `max`, `apply`, `get`:"
@@ -174,6 +184,11 @@ def numpy_page() -> str:
             table("name | why", {f"`{n}`": EXPLAINED[n] for n in sorted(EXPLAINED)}),
             "## Where it is not the standard's word",
             "\n".join(f"- {note}" for note in DEVIATIONS),
+            "## Random numbers",
+            "`tracejit.random` draws by a key, as `jax.random`: Philox 4x32-10, the same bits in"
+            " eager and in compiled code and for any number of threads: "
+            + columns(tj.random.__all__)
+            + ". What is drawn by rejection is a constant to differentiation.",
             "## Transformations",
             "Signatures and results are JAX's; they nest in each other and in `jit` to any depth.",
             table("name | what to know", TRANSFORMATIONS),
