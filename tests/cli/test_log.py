@@ -60,7 +60,7 @@ def test_an_example_with_every_log_on(python, tmp_path):
 
     assert sorted(path.name for path in folder.iterdir()) == ["forward-0", "train_step-0"]
     suffixes = {"llvm": ".ll", "asm": ".s", "numba": ".py"}
-    names = {stage + suffixes.get(stage, ".txt") for stage in stages()}
+    names = {stage + suffixes.get(stage, ".txt") for stage in stages()} | {"source.txt"}
     for step in folder.iterdir():
         assert {path.name for path in step.iterdir()} == names
         assert all(path.read_text().strip() for path in step.iterdir())
