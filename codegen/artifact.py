@@ -21,7 +21,7 @@ from tracejit.ir.fingerprint import fingerprint
 from tracejit.ir.graph import Graph
 
 if TYPE_CHECKING:
-    from tracejit.codegen.plan import Launch, Plan
+    from tracejit.codegen.launches import Launch, Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from tracejit.ir.graph import Array, Graph
 from tracejit.ir.log import Stopwatch, log
 
 if TYPE_CHECKING:
-    from tracejit.codegen.plan import Plan
+    from tracejit.codegen.launches import Plan
     from tracejit.codegen.stages import Stages
     from tracejit.ir.fusion import Fused
 

@@ -34,7 +34,7 @@ from tracejit.ir.text import literal
 from tracejit.ir.types import DType, TensorType, dtype_name
 
 if TYPE_CHECKING:
-    from tracejit.codegen.plan import Plan
+    from tracejit.codegen.launches import Plan
     from tracejit.ir.fusion import Fused
 
 Value = bool | int | float

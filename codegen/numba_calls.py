@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from tracejit.codegen.launches import Launch, Slot
 from tracejit.codegen.nest import Buffer, Call, View
-from tracejit.codegen.plan import Launch, Slot
 from tracejit.ir.graph import Attr
 
 # The one thing that a printed program takes from tracejit.

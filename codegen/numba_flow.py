@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tracejit.codegen.flow import work_area
+from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Buffer, Flow
-from tracejit.codegen.plan import Launch, Plan, Slot
 
 Where = Callable[[Slot, Buffer], str]
 

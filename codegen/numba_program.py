@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from tracejit.codegen.launches import Plan, Slot
 from tracejit.codegen.nest import Buffer, Kernel, kernel_text
 from tracejit.codegen.numba_calls import IMPORT, call_lines
 from tracejit.codegen.numba_emitter import module_source, printed_function
 from tracejit.codegen.numba_flow import FlowLines, body_head, body_name, body_where
 from tracejit.codegen.numba_library import Names
 from tracejit.codegen.numba_operations import buffer_dtype, is_small
-from tracejit.codegen.plan import Plan, Slot
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.types import BF16, BOOL, DType, is_integer
 

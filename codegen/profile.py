@@ -13,9 +13,9 @@ from functools import cached_property
 
 from tracejit.codegen.compile import Program
 from tracejit.codegen.cost import flops, moved
+from tracejit.codegen.launches import Launch
 from tracejit.codegen.nest import walk
 from tracejit.codegen.objects import SYMBOL, object_code
-from tracejit.codegen.plan import Launch
 from tracejit.codegen.program import emit_program
 from tracejit.codegen.runtime.toolchain import compile_ir, host
 from tracejit.ir.log import Stopwatch

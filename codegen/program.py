@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracejit.codegen import program_flow
+from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
-from tracejit.codegen.plan import Launch, Plan, Slot
 
 BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracejit.codegen.flow import WorkArea, work_area
+from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Flow
-from tracejit.codegen.plan import Launch, Plan, Slot
 
 if TYPE_CHECKING:
     from tracejit.codegen.program import Function

@@ -6,12 +6,13 @@ import hashlib
 from functools import cached_property
 
 from tracejit.codegen import STAGES
+from tracejit.codegen.launches import Launch, Plan
 from tracejit.codegen.layout import choose_layouts
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.objects import SYMBOL
-from tracejit.codegen.plan import Launch, Plan, lower_all, plan
+from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
 from tracejit.ir import config

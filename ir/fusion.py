@@ -42,7 +42,7 @@ class Fused:
     groups: tuple[Group, ...]
 
     def __str__(self) -> str:
-        from tracejit.ir.text import print_fused
+        from tracejit.ir.fused_text import print_fused
 
         return print_fused(self)
 

@@ -36,7 +36,7 @@ from tracejit.ir.loops import bodies as bodies_of
 from tracejit.ir.types import DTYPES, TensorType, dtype_name, parse_type
 
 if TYPE_CHECKING:
-    from tracejit.ir.fusion import Fused
+    pass
 
 
 class ParseError(ValueError):
@@ -53,8 +53,8 @@ def print_graph(graph: Graph) -> str:
     for each in bodies:
         nodes = each.nodes()
         names = node_names(each, nodes)
-        equations = _Equations(names, bodies).of(nodes[len(each.inputs) :])
-        texts.append(_join(each, bodies[each], names, equations))
+        equations = Equations(names, bodies).of(nodes[len(each.inputs) :])
+        texts.append(joined(each, bodies[each], names, equations))
     return "\n".join(texts)
 
 
@@ -71,59 +71,7 @@ def body_names(graph: Graph) -> dict[Graph, str]:
     return names
 
 
-def print_fused(fused: Fused) -> str:
-    """The text form with a comment before the nodes of each kernel; it parses as the graph.
-
-    An index map stands with the first kernel that reads through it.
-    """
-    bodies = body_names(fused.graph)
-    texts = [_fused_text(fused, fused.graph.name, bodies)]
-    for group in fused.groups:
-        node = next(iter(group.at))
-        graphs = [graph for some in bodies_of(node).values() for graph in some]
-        texts += [
-            _fused_text(inner, bodies[graph], bodies)
-            for graph, inner in zip(graphs, group.bodies, strict=True)
-        ]
-    return "\n".join(texts)
-
-
-def _fused_text(fused: Fused, name: str, bodies: dict[Graph, str]) -> str:
-    from tracejit.ir.draft import VIRTUAL
-
-    graph = fused.graph
-    nodes = graph.nodes()
-    names = node_names(graph, nodes)
-    position = {node: i for i, node in enumerate(nodes)}
-    shown = set(graph.inputs)
-    equations = _Equations(names, bodies)
-
-    def unseen(members: Iterable[Node]) -> Iterator[str]:
-        """`members` and the index maps they read through, less those already printed."""
-        stack = [node for node in members if node not in shown]
-        wanted = set(stack)
-        while stack:
-            for operand in stack.pop().inputs:
-                if operand.op in VIRTUAL and operand not in shown | wanted:
-                    wanted.add(operand)
-                    stack.append(operand)
-        shown.update(wanted)
-        return equations.of(sorted(wanted, key=position.__getitem__))
-
-    lines: list[str] = []
-    whole = {node: number for number, group in enumerate(fused.groups) for node in group.parts}
-    for number, group in enumerate(fused.groups):
-        axes = " ".join(f"{name}={extent}" for name, extent in group.axes)
-        reduced = f" reducing {' '.join(group.reduced)}" if group.reduced else ""
-        stores = ", ".join(names[node] for node in group.outputs)
-        lines.append(f"  # kernel {number}: {group.kind} over [{axes}]{reduced}, stores {stores}")
-        if group.kind != "border":  # whose one member stands where its inside is computed
-            lines += unseen(node for node in group.at if whole.get(node, number) == number)
-    lines += unseen(graph.outputs)
-    return _join(graph, name, names, lines)
-
-
-class _Equations:
+class Equations:
     """Lines of equations, with the source line wherever it changes."""
 
     def __init__(self, names: dict[Node, str], bodies: dict[Graph, str]) -> None:
@@ -139,7 +87,7 @@ class _Equations:
             yield f"  {print_node(node, self.names, self.bodies)}"
 
 
-def _join(graph: Graph, name: str, names: dict[Node, str], equations: Iterable[str]) -> str:
+def joined(graph: Graph, name: str, names: dict[Node, str], equations: Iterable[str]) -> str:
     """The equations between the header and the return."""
     inputs = ", ".join(f"{names[n]}: {n.type}" for n in graph.inputs)
     results = []

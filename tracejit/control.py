@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracejit import tree
-from tracejit.body import trace_body
+from tracejit.body import Body, trace_body
 from tracejit.carries import Kind, kind_of, settle, settled_body, united
 from tracejit.errors import ShapeError, UnsupportedError
 from tracejit.ir import ops
@@ -322,6 +322,31 @@ def _cond_traced(
     loc = trace.builder.loc
     leaves, spec = tree.flatten(operands)
     given = [trace.lift(v) for v in leaves]
+    bodies, specs, variables = _branches(trace, branches, given, spec)
+    trace.builder.loc = loc
+    kinds = united([function_name(b) for b in branches], specs, bodies)
+    around = list(dict.fromkeys(n for body in bodies for n in body.around))
+    graphs = []
+    for body in bodies:
+        pairs = zip(body.results, kinds, strict=True)
+        results = [cast(t.node, k.type.dtype) for t, k in pairs]
+        graphs.append(body.graph([*body.state, *results], around))
+    before = [trace.read(v).node for v in variables]
+    if not graphs[0].outputs:
+        return tree.unflatten(specs[0], [])
+    nodes = (index, *around, *before, *(t.node for t in given))
+    node = trace.builder.emit(PRIMITIVES["cond"], *nodes, branches=tuple(graphs))
+    found = ops.items(node)
+    for variable, result in zip(variables, found, strict=False):
+        trace.put(variable, trace.wrap(result))
+    values = zip(found[len(variables) :], kinds, strict=True)
+    return tree.unflatten(specs[0], [trace.wrap(n, k.weak) for n, k in values])
+
+
+def _branches(
+    trace: Trace, branches: Sequence[Callable[..., Any]], given: list[Tracer], spec: tree.Spec
+) -> tuple[list[Body], list[tree.Spec], list[Variable]]:
+    """The branches traced, the structures that they give, and the Variables that one assigns."""
     names = [(f"x{n}", t.node.type, t.weak) for n, t in enumerate(given)]
     specs: list[tree.Spec] = []
 
@@ -337,31 +362,7 @@ def _cond_traced(
     while True:
         specs.clear()
         bodies = [trace_body(trace, function_name(b), names, calls(b), variables) for b in branches]
-        fresh = dict.fromkeys(v for body in bodies for v in body.trace.assigned())
-        if set(fresh) <= set(variables):
-            break
-        variables = list(dict.fromkeys([*variables, *fresh]))
-    trace.builder.loc = loc
-    kinds = united([function_name(b) for b in branches], specs, bodies)
-    around = list(dict.fromkeys(n for body in bodies for n in body.around))
-    graphs = tuple(
-        body.graph(
-            [
-                *body.state,
-                *(cast(t.node, k.type.dtype) for t, k in zip(body.results, kinds, strict=True)),
-            ],
-            around,
-        )
-        for body in bodies
-    )
-    before = [trace.read(v).node for v in variables]
-    if not graphs[0].outputs:
-        return tree.unflatten(specs[0], [])
-    node = trace.builder.emit(
-        PRIMITIVES["cond"], index, *around, *before, *(t.node for t in given), branches=graphs
-    )
-    results = ops.items(node)
-    for variable, result in zip(variables, results, strict=False):
-        trace.put(variable, trace.wrap(result))
-    values = zip(results[len(variables) :], kinds, strict=True)
-    return tree.unflatten(specs[0], [trace.wrap(n, k.weak) for n, k in values])
+        every = dict.fromkeys([*variables, *(v for b in bodies for v in b.trace.assigned())])
+        if len(every) == len(variables):
+            return bodies, specs, variables
+        variables = list(every)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest_builder import Lowered
-from tracejit.codegen.plan import Launch, Plan, Slot
 from tracejit.ir.graph import Node
 
 

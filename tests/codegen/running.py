@@ -16,10 +16,11 @@ import numpy as np
 
 from tests.emitters.accuracy import random_values
 from tests.fuzz.check import compare_outputs
+from tracejit.codegen.launches import Launch, Plan
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
-from tracejit.codegen.plan import Launch, Plan, lower_all, plan
+from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.runtime import toolchain
 from tracejit.codegen.runtime.host import HostCallable, host_call
 from tracejit.codegen.stages import Stages

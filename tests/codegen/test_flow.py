@@ -7,8 +7,8 @@ import pytest
 
 from tests.ir.test_control import BACKWARD, CASES, case, loss_of
 from tracejit.codegen.compile import compile_graph
+from tracejit.codegen.launches import Plan
 from tracejit.codegen.numba_program import run_program
-from tracejit.codegen.plan import Plan
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.text import parse

@@ -16,7 +16,8 @@ from tests.codegen.plan_checks import check, follow
 from tests.codegen.running import Runner, fault_in, planned
 from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
-from tracejit.codegen.plan import Launch, Plan, lower_all
+from tracejit.codegen.launches import Launch, Plan
+from tracejit.codegen.plan import lower_all
 from tracejit.ir import ops
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Builder, Graph, Node

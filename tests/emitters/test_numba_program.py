@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tracejit.codegen.compile import compile_graph
+from tracejit.codegen.launches import Plan
 from tracejit.codegen.numba_program import program_source, run_program
-from tracejit.codegen.plan import Plan
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.text import parse
 
