@@ -55,7 +55,7 @@ def main(short=False, picture=None):
     nn.set_random_seed(0)
     images = mnist_data.load(every=4 if short else 1).x_train
     gen, dis = generator(), discriminator()
-    gen_opt, dis_opt = optim.Adam(5e-4, beta_1=0.5), optim.Adam(2e-4, beta_1=0.5)
+    gen_opt, dis_opt = optim.Adam(3e-4, beta_1=0.5), optim.Adam(5e-4, beta_1=0.5)
     key = tj.Variable(random.key(0), trainable=False)
 
     @tj.jit
