@@ -6,6 +6,7 @@ weights' layout is the same for both. Arguments per spatial axis are one int or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,56 +19,13 @@ from tracejit.nn.spatial import (
     Padding,
     PerAxis,
     fitting,
+    named,
     over_space,
     per_axis,
     sides,
     spans,
 )
 from tracejit.source import here
-
-
-def conv1d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, L, C] with w: [K, C / groups, O]; see `conv2d`. padding="causal" looks back only."""
-    return _conv("conv1d", 1, x, w, strides, padding, dilation, groups, data_format)
-
-
-def conv2d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, H, W, C] with w: [KH, KW, C / groups, O]: [N, H', W', O].
-
-    padding: "same" for H' = ceil(H / stride), the odd place after; "valid" for none; an int; or for
-    each axis an int or a pair. groups: output channels in so many equal runs, each of which sees
-    its own run of C / groups input channels.
-    """
-    return _conv("conv2d", 2, x, w, strides, padding, dilation, groups, data_format)
-
-
-def conv3d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, D, H, W, C] with w: [KD, KH, KW, C / groups, O]; see `conv2d`."""
-    return _conv("conv3d", 3, x, w, strides, padding, dilation, groups, data_format)
 
 
 def depthwise_conv2d(
@@ -98,23 +56,30 @@ def depthwise_conv2d(
     return over_space(op, 2, data_format, build, x, w)
 
 
-def _conv(
-    op: str,
-    axes: int,
-    x: Any,
-    w: Any,
-    strides: PerAxis,
-    padding: Padding,
-    dilation: PerAxis,
-    groups: int,
-    data_format: str,
-) -> Any:
-    steps, gaps = per_axis(op, "strides", strides, axes), per_axis(op, "dilation", dilation, axes)
+def _convolution(op: str, axes: int, doc: str) -> Callable[..., Any]:
+    """The public convolution over so many axes."""
 
-    def build(x: Node, w: Node) -> Node:
-        return _correlated(op, x, _grouped(op, x, w, groups), steps, padding, gaps)
+    def function(
+        x: Any,
+        w: Any,
+        strides: PerAxis = 1,
+        padding: Padding = "same",
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        data_format: str = "channels_last",
+    ) -> Any:
+        steps, gaps = _per_axis(op, axes, strides, dilation)
 
-    return over_space(op, axes, data_format, build, x, w)
+        def build(x: Node, w: Node) -> Node:
+            return _correlated(op, x, _grouped(op, x, w, groups), steps, padding, gaps)
+
+        return over_space(op, axes, data_format, build, x, w)
+
+    return named(function, op, doc)
+
+
+def _per_axis(op: str, axes: int, strides: PerAxis, dilation: PerAxis) -> tuple[Ints, Ints]:
+    return per_axis(op, "strides", strides, axes), per_axis(op, "dilation", dilation, axes)
 
 
 def _grouped(op: str, x: Node, w: Node, groups: int) -> Node:
@@ -148,64 +113,22 @@ def _nonempty(op: str, w: Node, window: Ints) -> None:
         raise ShapeError(f"{op}: the window of w {w.type} is empty{here()}")
 
 
-# Transposed
+def _transposed(op: str, axes: int, doc: str) -> Callable[..., Any]:
+    """The public transposed convolution over so many axes."""
 
+    def function(
+        x: Any,
+        w: Any,
+        strides: PerAxis = 1,
+        padding: Padding = "same",
+        dilation: PerAxis = 1,
+        data_format: str = "channels_last",
+    ) -> Any:
+        steps, gaps = _per_axis(op, axes, strides, dilation)
+        build = partial(_spread, op, strides=steps, padding=padding, dilation=gaps)
+        return over_space(op, axes, data_format, build, x, w)
 
-def conv_transpose1d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, L, C] with w: [K, O, C]; see `conv_transpose2d`."""
-    return _transposed("conv_transpose1d", 1, x, w, strides, padding, dilation, data_format)
-
-
-def conv_transpose2d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, H, W, C] with w: [KH, KW, O, C]: [N, H', W', O].
-
-    The gradient at its input of the conv2d with these weights, strides and padding, which takes O
-    channels and gives C. H' is, with a window that covers K places:
-    "same": H stride; "valid": (H - 1) stride + max(K, stride); a pair (low, high):
-    (H - 1) stride + K - low - high.
-    """
-    return _transposed("conv_transpose2d", 2, x, w, strides, padding, dilation, data_format)
-
-
-def conv_transpose3d(
-    x: Any,
-    w: Any,
-    strides: PerAxis = 1,
-    padding: Padding = "same",
-    dilation: PerAxis = 1,
-    data_format: str = "channels_last",
-) -> Any:
-    """x: [N, D, H, W, C] with w: [KD, KH, KW, O, C]; see `conv_transpose2d`."""
-    return _transposed("conv_transpose3d", 3, x, w, strides, padding, dilation, data_format)
-
-
-def _transposed(
-    op: str,
-    axes: int,
-    x: Any,
-    w: Any,
-    strides: PerAxis,
-    padding: Padding,
-    dilation: PerAxis,
-    data_format: str,
-) -> Any:
-    steps, gaps = per_axis(op, "strides", strides, axes), per_axis(op, "dilation", dilation, axes)
-    build = partial(_spread, op, strides=steps, padding=padding, dilation=gaps)
-    return over_space(op, axes, data_format, build, x, w)
+    return named(function, op, doc)
 
 
 def _spread(op: str, x: Node, w: Node, strides: Ints, padding: Padding, dilation: Ints) -> Node:
@@ -234,3 +157,42 @@ def _spread(op: str, x: Node, w: Node, strides: Ints, padding: Padding, dilation
     low = [low for low, _ in around]
     y = conv_input_grad(by_one_group, weights, sizes, strides, dilation, low)
     return ops.reshape(y, (*y.shape[:-2], outputs))
+
+
+conv1d = _convolution(
+    "conv1d",
+    1,
+    """x: [N, L, C] with w: [K, C / groups, O]; see `conv2d`. padding="causal" looks back only.""",
+)
+conv2d = _convolution(
+    "conv2d",
+    2,
+    """x: [N, H, W, C] with w: [KH, KW, C / groups, O]: [N, H', W', O].
+
+    padding: "same" for H' = ceil(H / stride), the odd place after; "valid" for none; an int; or for
+    each axis an int or a pair. groups: output channels in so many equal runs, each of which sees
+    its own run of C / groups input channels.
+    """,
+)
+conv3d = _convolution(
+    "conv3d", 3, "x: [N, D, H, W, C] with w: [KD, KH, KW, C / groups, O]; see `conv2d`."
+)
+conv_transpose1d = _transposed(
+    "conv_transpose1d", 1, "x: [N, L, C] with w: [K, O, C]; see `conv_transpose2d`."
+)
+conv_transpose2d = _transposed(
+    "conv_transpose2d",
+    2,
+    """x: [N, H, W, C] with w: [KH, KW, O, C]: [N, H', W', O].
+
+    The gradient at its input of the conv2d with these weights, strides and padding, which takes O
+    channels and gives C. H' is, with a window that covers K places:
+    "same": H stride; "valid": (H - 1) stride + max(K, stride); a pair (low, high):
+    (H - 1) stride + K - low - high.
+    """,
+)
+conv_transpose3d = _transposed(
+    "conv_transpose3d",
+    3,
+    "x: [N, D, H, W, C] with w: [KD, KH, KW, O, C]; see `conv_transpose2d`.",
+)

@@ -18,11 +18,13 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Node, Scalar
 from tracejit.ir.types import BF16, F16, F32, F64, I32, DType, Shape, is_float
 from tracejit.nn.spatial import (
+    LAYOUTS,
     Ints,
     Padding,
     Pairs,
     PerAxis,
     fitting,
+    named,
     over_space,
     padded,
     per_axis,
@@ -42,72 +44,6 @@ class Windows:
 
 
 Pool = Callable[[Node, Windows], Node]
-
-
-def max_pool1d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, L, C] -> [N, L', C]."""
-    return _pool("max_pool1d", 1, _maximum, x, window, strides, padding, data_format)
-
-
-def max_pool2d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, H, W, C] -> [N, H', W', C]."""
-    return _pool("max_pool2d", 2, _maximum, x, window, strides, padding, data_format)
-
-
-def max_pool3d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, D, H, W, C] -> [N, D', H', W', C]."""
-    return _pool("max_pool3d", 3, _maximum, x, window, strides, padding, data_format)
-
-
-def avg_pool1d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, L, C] -> [N, L', C]; integers become f64, as in np.mean."""
-    return _pool("avg_pool1d", 1, _mean, x, window, strides, padding, data_format)
-
-
-def avg_pool2d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, H, W, C] -> [N, H', W', C]; integers become f64, as in np.mean."""
-    return _pool("avg_pool2d", 2, _mean, x, window, strides, padding, data_format)
-
-
-def avg_pool3d(
-    x: Any,
-    window: PerAxis = 2,
-    strides: PerAxis | None = None,
-    padding: Padding = "valid",
-    data_format: str = "channels_last",
-) -> Any:
-    """[N, D, H, W, C] -> [N, D', H', W', C]; integers become f64, as in np.mean."""
-    return _pool("avg_pool3d", 3, _mean, x, window, strides, padding, data_format)
 
 
 def global_max_pool(x: Any, data_format: str = "channels_last", keepdims: bool = False) -> Any:
@@ -204,3 +140,29 @@ def _reduced(
     used = [count * k for count, k in zip(counts, size, strict=True)]
     exact = ops.slice(x, (0,) * x.ndim, (n, *used, c))
     return reduce(ops.reshape(exact, (n, *split, c)), range(2, 2 + len(split), 2))
+
+
+def _pooling(op: str, axes: int, pool: Pool, doc: str) -> Callable[..., Any]:
+    """The public function of one kind of pooling over so many axes."""
+    layout, _ = LAYOUTS["channels_last"][axes - 1].rsplit(",", 1)
+    pooled = layout.translate({ord(axis): f"{axis}'" for axis in "DHWL"})
+
+    def function(
+        x: Any,
+        window: PerAxis = 2,
+        strides: PerAxis | None = None,
+        padding: Padding = "valid",
+        data_format: str = "channels_last",
+    ) -> Any:
+        return _pool(op, axes, pool, x, window, strides, padding, data_format)
+
+    return named(function, op, f"{layout}, C] -> {pooled}, C]{doc}")
+
+
+max_pool1d, max_pool2d, max_pool3d = (
+    _pooling(f"max_pool{axes}d", axes, _maximum, ".") for axes in (1, 2, 3)
+)
+avg_pool1d, avg_pool2d, avg_pool3d = (
+    _pooling(f"avg_pool{axes}d", axes, _mean, "; integers become f64, as in np.mean.")
+    for axes in (1, 2, 3)
+)

@@ -21,7 +21,7 @@ Pairs = tuple[tuple[int, int], ...]
 PerAxis = int | Sequence[int]
 Padding = str | int | Sequence[int | Sequence[int]]
 
-_LAYOUTS = {
+LAYOUTS = {
     "channels_last": ("[N, L, C]", "[N, H, W, C]", "[N, D, H, W, C]"),
     "channels_first": ("[N, C, L]", "[N, C, H, W]", "[N, C, D, H, W]"),
 }
@@ -105,9 +105,9 @@ def over_space(
     op: str, axes: int, data_format: str, f: Callable[..., Node], x: Any, *others: Any
 ) -> Any:
     """f(x: [N, *S, C], *others), of operands promoted to one dtype, for x in either format."""
-    layouts = _LAYOUTS.get(data_format)
+    layouts = LAYOUTS.get(data_format)
     if layouts is None:
-        known = " or ".join(map(repr, _LAYOUTS))
+        known = " or ".join(map(repr, LAYOUTS))
         raise ShapeError(f"{op}: data_format is {known}, not {data_format!r}{here()}")
     with tracing(op) as (trace, fresh):
         trace.builder.loc = user_loc()
@@ -124,3 +124,10 @@ def over_space(
             out = ops.transpose(out, ops.inverse(to_last))
         result = trace.wrap(out)
         return concrete(trace, result) if fresh else result
+
+
+def named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Any]:
+    """The function of a public name, made where one definition serves several."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
