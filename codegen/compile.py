@@ -24,6 +24,7 @@ from tracejit.codegen.runtime.host import HostCallable, tj_host
 from tracejit.codegen.runtime.team import num_threads, team
 from tracejit.codegen.runtime.toolchain import Linked, link
 from tracejit.ir import config
+from tracejit.ir.garbage import uncollected
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.log import Stopwatch, log
 
@@ -38,6 +39,7 @@ __all__ = ["STAGES", "Program", "compile_graph"]
 RELEASE_SECONDS = 20e-6
 
 
+@uncollected()
 def compile_graph(graph: Graph) -> Program:
     """Compiles a graph for this machine. The first call of a kernel's code pays for it."""
     return Program(graph)

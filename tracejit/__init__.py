@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import where
 
-from tracejit import debug, errors, nn, optim, random, tree
+from tracejit import debug, errors, random, tree
 from tracejit import numpy as numpy
 from tracejit.control import cond, fori_loop, map, scan, switch, while_loop
 from tracejit.custom import checkpoint, custom_vjp
@@ -22,14 +22,14 @@ from tracejit.variable import Variable
 from tracejit.vectorize import vmap
 
 if TYPE_CHECKING:
-    from tracejit import callbacks, losses, metrics
+    from tracejit import callbacks, losses, metrics, nn, optim
     from tracejit.models import Input, Model, Sequential
     from tracejit.saving import load_model
 
 __version__ = "0.1.0"
 
 
-# Models are not imported by whoever does without them.
+# Layers, optimizers and models are imported by whoever asks for them.
 _LATER = {
     "Input": "models",
     "Model": "models",
@@ -38,6 +38,8 @@ _LATER = {
     "load_model": "saving",
     "losses": "",
     "metrics": "",
+    "nn": "",
+    "optim": "",
 }
 
 

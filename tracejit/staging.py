@@ -13,6 +13,7 @@ import numpy as np
 from tracejit import tree
 from tracejit.arguments import Argument, input_name
 from tracejit.errors import EscapedTracerError, UnrolledLoopWarning, UnsupportedError
+from tracejit.ir.garbage import uncollected
 from tracejit.ir.graph import Array, Graph, Node
 from tracejit.source import here
 from tracejit.trace import Trace
@@ -38,6 +39,7 @@ class Staged:
     results: int
 
 
+@uncollected()
 def stage(
     f: Callable[..., Any],
     name: str,
