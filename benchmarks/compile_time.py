@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -98,7 +99,7 @@ def compile_seconds(depth: int) -> tuple[dict[str, float], Stages]:
 def import_table(repeats: int) -> Table:
     table = Table("", "ms", title="import")
     for module in ("numpy", "tracejit"):
-        table.add_row(module, f"{least(repeats, lambda m=module: import_seconds(m)) * 1e3:.0f}")
+        table.add_row(module, f"{least(repeats, partial(import_seconds, module)) * 1e3:.0f}")
     return table
 
 
@@ -109,7 +110,7 @@ def trace_table(repeats: int) -> Table:
         ("gradient of 100 layers", layers(100), descent),
     ):
         nodes = len(tj.jit(function).lower(*args).graph.nodes())
-        seconds = least(repeats, lambda f=function, a=args: traced_seconds(f, *a))
+        seconds = least(repeats, partial(traced_seconds, function, *args))
         table.add_row(name, str(nodes), f"{seconds / nodes * 1e6:.1f}")
     return table
 
