@@ -12,7 +12,7 @@ from tracejit.errors import UnsupportedError
 from tracejit.functions import axis_of, lift, live, traces
 from tracejit.ir import ops
 from tracejit.ir.graph import Node
-from tracejit.ir.types import BOOL, I32, I64, DTypeError, is_float, is_integer
+from tracejit.ir.types import BOOL, I32, I64, DTypeError, ShapeError, is_float, is_integer
 from tracejit.lowering import broadcast_shapes, broadcast_to, cast, emit
 from tracejit.movement import expand_dims, fitted, moveaxis, reshape
 from tracejit.promotion import common_dtype
@@ -198,17 +198,35 @@ def one_of(x: Tracer, index: Tracer, axis: int, keepdims: bool) -> Tracer:
     return x.trace.wrap(ops.sum(kept, [axis], keepdims))
 
 
+def _paired(x: Tracer, index: Tracer, d: int) -> tuple[Tracer, Tracer]:
+    """Both with the sizes that they broadcast to, but for axis d."""
+    sizes = [t.shape[:d] + t.shape[d + 1 :] for t in (x, index)]
+    try:
+        lead = np.broadcast_shapes(*sizes)
+    except ValueError:
+        raise ShapeError(
+            f"take_along_axis: {x.node.type} and its indices {index.node.type} do not broadcast"
+            f" outside axis {d}{here()}"
+        ) from None
+    x, index = (lift(np.broadcast_to(t, (*lead[:d], t.shape[d], *lead[d:]))) for t in (x, index))
+    return x, index
+
+
 @traces(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     x, index = lift(arr), integer_index(indices)
     if axis is None:
         return take(x, index)
+    if x.ndim != index.ndim:
+        raise ShapeError(
+            f"take_along_axis: {x.node.type} and its indices {index.node.type} differ in the number"
+            f" of dimensions{here()}"
+        )
     d = axis_of(x.ndim, axis)
+    x, index = _paired(x, index, d)
     if index.shape[d] == 1 and x.dtype != BOOL:
-        shape = (*x.shape[:d], 1, *x.shape[d + 1 :])
-        return one_of(x, lift(np.broadcast_to(index, shape)), d, keepdims=True)
+        return one_of(x, index, d, keepdims=True)
     x, index = lift(moveaxis(x, d, -1)), lift(moveaxis(index, d, -1))
-    index = lift(np.broadcast_to(index, (*x.shape[:-1], index.shape[-1])))
     base = np.arange(prod(x.shape[:-1])).reshape((*x.shape[:-1], 1)) * x.shape[-1]
     flat = wrapped(index, x.shape[-1]) + base
     return moveaxis(take(reshape(x, (-1,)), flat), -1, d)

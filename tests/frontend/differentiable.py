@@ -127,6 +127,17 @@ CALLS: dict[str, tuple[str, ...]] = {
     "linalg.lstsq": ("np.linalg.lstsq(x.T, y, rcond=None)[0]",),
     "linalg.tensorinv": (f"np.linalg.tensorinv({_REGULAR}, ind=1)",),
     "linalg.tensorsolve": (f"np.linalg.tensorsolve({_REGULAR}, y)",),
+    **{
+        f"fft.{n}": (f"(lambda z: [z.real, z.imag])(np.fft.{n}(x))",)
+        for n in ("fft", "ifft", "rfft", "fft2", "ifft2", "rfft2", "fftn", "ifftn", "rfftn",
+                  "ihfft")
+    },
+    **{
+        f"fft.{n}": (f"np.fft.{n}(x)", f"np.fft.{n}(np.fft.fft(x))")
+        for n in ("irfft", "irfft2", "irfftn", "hfft")
+    },
+    "fft.fftshift": ("np.fft.fftshift(x)",),
+    "fft.ifftshift": ("np.fft.ifftshift(x)",),
     "bincount": ("tnp.bincount(np.array([0, 2, 2]), y, length=4)",),
     "full": ("tnp.full((2, 3), y)",),
     "asarray": ("tnp.asarray([y, y])",),
@@ -150,7 +161,7 @@ ravel_multi_index ix_
 NO_ARRAYS = """
 shape ndim size result_type common_type can_cast min_scalar_type iscomplexobj isrealobj
 tril_indices_from triu_indices_from diag_indices_from finfo iinfo isdtype __array_namespace_info__
-__array_api_version__ bfloat16 linalg newaxis arange empty eye identity ones tri zeros
+__array_api_version__ bfloat16 fft linalg newaxis arange empty eye identity ones tri zeros
 """
 # Complex, or whole numbers.
 OTHERS = "linalg.eig linalg.eigvals linalg.matrix_rank"

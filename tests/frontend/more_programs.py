@@ -151,6 +151,8 @@ _METHODS = [
     row("(x > 300, x != -1, -1 < x, x == 256, 2**70 > x, np.clip(x, -1, 300))", "u8[5]"),
     row("np.where(y > 0, np.spacing(x), np.nextafter(x, y))", "f64[9]", "f64[9]"),
     row("(np.bitwise_count(x), np.bitwise_count(y), np.reciprocal(y - 5))", "i8[9]", "u32[9]"),
+    row("(np.take_along_axis(x, y % 1, 1), np.take_along_axis(x[:, :, [0, 0]], y % 2, -1))",
+        "f64[3,1,1]", "i64[1,1,3]"),
     row("(np.matmul(x, y), np.vecdot(x[0], y, axis=0))", "f64[4,4]", "f64[4]"),
 ]  # fmt: skip
 

@@ -26,7 +26,8 @@ ROWS = [(name, source) for name, sources in CALLS.items() for source in sources]
 
 def name_of(function: Callable[..., Any]) -> str:
     name = function.__name__
-    return name if getattr(np, name, None) is function else f"linalg.{name}"
+    home = function.__module__.split(".")[1] if hasattr(np.fft, name) else "linalg"
+    return name if getattr(np, name, None) is function else f"{home}.{name}"
 
 
 def test_the_table_has_every_function() -> None:
