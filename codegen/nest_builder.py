@@ -67,6 +67,7 @@ class Nest:
         self.operand_at: dict[Node, Index] = {
             n: tuple(i.substitute(rename) for i in index) for n, index in group.operand_at.items()
         }
+        self.parts = {n: [p.substitute(rename) for p in ps] for n, ps in group.parts.items()}
         self.values: dict[Node, Arg] = {}
         self.body: list[Stmt] = []
         self._buffers: dict[Node, Buffer] = {}
@@ -122,8 +123,17 @@ class Nest:
 
     def store(self, node: Node, value: Arg) -> None:
         index = Offset(linear(self.at[node], node.shape))
-        role = "part" if node.op == "pad" or node in self.group.parts else "out"
-        self.body.append(Store(self.buffer(node, role), index, value, loc_of(node)))
+        role = "part" if node.op == "pad" else "out"
+        if node in self.parts:
+            self._store_parts(node)
+        else:
+            self.body.append(Store(self.buffer(node, role), index, value, loc_of(node)))
+
+    def _store_parts(self, node: Node) -> None:
+        name = self.buffer(node, "part")
+        for part in self.parts[node]:
+            index = Offset(linear(part.index, node.shape))
+            self.body.append(Store(name, index, self.read(part.value, part.at), loc_of(node)))
 
     def read(self, node: Node, index: Index) -> Arg:
         """The value of `node` at `index`: of a member, from a buffer, or by an index map."""
@@ -187,8 +197,11 @@ class Nest:
             return self.read(node, index)
         if node.op == "contiguous":
             return self.read(node.inputs[0], index)
-        if node.op == "pad" or node in self.group.parts:
-            return self.read(self.group.operands(node)[0], self.operand_at[node])
+        if node.op == "pad":
+            return self.read(node.inputs[0], self.operand_at[node])
+        if node in self.parts:
+            last = self.parts[node][-1]  # of which `at` is the index
+            return self.read(last.value, last.at)
         args = [self.read(operand, index) for operand in node.inputs]
         return self.let(node.dtype, node.op, *args)
 

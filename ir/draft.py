@@ -8,6 +8,7 @@ from math import prod
 
 from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index
 from tracejit.ir.graph import Node
+from tracejit.ir.group import Part
 from tracejit.ir.types import Shape
 
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
@@ -36,7 +37,7 @@ class Draft:
 
     full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
     some index of this group, movement nodes included. first, last: positions of its members.
-    parts: for each concatenation of which a part is stored here, the operand that is the part.
+    parts: for each concatenation of which parts are stored here, these.
     """
 
     kind: str
@@ -44,7 +45,7 @@ class Draft:
     at: dict[Node, Index] = field(default_factory=dict)
     placed: dict[Node, Index] = field(default_factory=dict)
     operand_at: dict[Node, Index] = field(default_factory=dict)
-    parts: dict[Node, Node] = field(default_factory=dict)
+    parts: dict[Node, list[Part]] = field(default_factory=dict)
     reduced: tuple[str, ...] = ()
     full: tuple[Shape, Index] | None = None
     deps: set[Draft] = field(default_factory=set)

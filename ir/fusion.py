@@ -119,7 +119,7 @@ def _finished(draft: Draft, outputs: tuple[Node, ...]) -> Group:
     axes = tuple(draft.extents.items())
     at, operand_at = dict(draft.at), dict(draft.operand_at)
     bodies = _fused_bodies(next(iter(at))) if draft.kind == "control" else ()
-    parts = dict(draft.parts)
+    parts = {node: tuple(stored) for node, stored in draft.parts.items()}
     return Group(draft.kind, axes, draft.reduced, at, operand_at, outputs, parts, bodies)
 
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracejit.ir.affine import Index
+from tracejit.ir.affine import Affine, Index
 from tracejit.ir.graph import Node
 
 if TYPE_CHECKING:
     from tracejit.ir.fusion import Fused
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a concatenation: `value`, computed at index `at`, stored at `index` of the whole."""
+
+    value: Node
+    at: Index
+    index: Index
+
+    def substitute(self, axes: Mapping[str, Affine]) -> Part:
+        """With axes replaced by expressions."""
+        at, index = (tuple(i.substitute(axes) for i in ix) for ix in (self.at, self.index))
+        return Part(self.value, at, index)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +34,7 @@ class Group:
     axes: (name, extent) in loop order. at: the index of each member, in topological order.
     reduced: the axes folded by a row group, or contracted by a contraction.
     operand_at: for each reduction the index at which it reads its operand.
-    parts: for each concatenation of which it stores a part only, the operand that is the part.
+    parts: for each concatenation that it does not store as a whole, those of its parts it stores.
     bodies: of control flow, fused: those of a loop give each carry the place it had.
     """
 
@@ -30,12 +44,20 @@ class Group:
     at: Mapping[Node, Index]
     operand_at: Mapping[Node, Index]
     outputs: tuple[Node, ...]
-    parts: Mapping[Node, Node] = field(default_factory=dict)
+    parts: Mapping[Node, Sequence[Part]] = field(default_factory=dict)
     bodies: tuple[Fused, ...] = ()
 
     def operands(self, node: Node) -> tuple[Node, ...]:
         """What a member reads here."""
-        return (self.parts[node],) if node in self.parts else node.inputs
+        return tuple(p.value for p in self.parts[node]) if node in self.parts else node.inputs
+
+    def reads(self, node: Node) -> Iterator[tuple[Node, Index]]:
+        """What a member reads here, and at which index where that is known."""
+        if node in self.parts:
+            yield from ((part.value, part.at) for part in self.parts[node])
+        else:
+            where = self.operand_at.get(node, self.at[node])
+            yield from ((operand, where) for operand in node.inputs)
 
     @property
     def extents(self) -> dict[str, int]:

@@ -14,78 +14,85 @@ from dataclasses import dataclass, replace
 from tracejit.ir.affine import Index, result_index
 from tracejit.ir.draft import Draft
 from tracejit.ir.graph import Node
+from tracejit.ir.group import Part
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Where in a concatenation, or a view of it, a group stores: `value`, computed at `at`."""
+class _Placed:
+    """A part of a concatenation, or of a view of it, and the group that stores it."""
 
     draft: Draft
-    index: Index
-    value: Node
-    at: Index
+    part: Part
+
+    def moved(self, index: Index) -> _Placed:
+        return replace(self, part=replace(self.part, index=index))
 
 
 class Parts:
     """The parts of the concatenations so far, and of their views."""
 
     def __init__(self) -> None:
-        self._known: dict[Node, tuple[Part, ...]] = {}
+        self._known: dict[Node, tuple[_Placed, ...]] = {}
 
     def see(self, view: Node) -> None:
         """Notes a movement node, if it holds each part at a known index."""
         known = self._known.get(view.inputs[0], ())
-        found = [(part, result_index(view, part.index, part.draft.extents)) for part in known]
-        views = [replace(part, index=index) for part, index in found if index is not None]
+        found = [(p, result_index(view, p.part.index, p.draft.extents)) for p in known]
+        views = [placed.moved(index) for placed, index in found if index is not None]
         if known and len(views) == len(known):
             self._known[view] = tuple(views)
 
     def store(
-        self, node: Node, position: int, placed: Callable[[Node], tuple[Draft, Index] | None]
+        self, node: Node, position: int, known: Callable[[Node], tuple[Draft, Index] | None]
     ) -> Draft | None:
         """Makes a concatenation a member of the groups of its parts; the one that stands for it.
 
-        None where a part has no place. placed: where a value is known in a group that takes
-        another member.
+        None where a part has no place. known: where a value is known in a group that takes another
+        member.
         """
-        parts = self._parts(node, placed)
+        parts = self._parts(node, known)
         if parts is None:
             return None
         self._known[node] = parts
-        for part in parts:
-            draft = part.draft
+        for placed in parts:
+            draft = placed.draft
             draft.last = max(draft.last, position)
-            draft.at[node] = part.index
-            draft.operand_at[node] = part.at
-            draft.parts[node] = part.value
+            draft.at[node] = placed.part.index
+            draft.parts.setdefault(node, []).append(placed.part)
         last = parts[-1].draft
-        for part in parts[:-1]:
-            last.needs(part.draft)
+        for placed in parts[:-1]:
+            last.needs(placed.draft)
         return last
 
     def _parts(
-        self, node: Node, placed: Callable[[Node], tuple[Draft, Index] | None]
-    ) -> tuple[Part, ...] | None:
+        self, node: Node, known: Callable[[Node], tuple[Draft, Index] | None]
+    ) -> tuple[_Placed, ...] | None:
         """That of the group which runs last stands last."""
         axis, start = node.attrs["axis"], 0
         assert isinstance(axis, int)
         if 0 in node.shape:
             return None
-        parts: list[Part] = []
+        parts: list[_Placed] = []
         for operand in node.inputs:
             inner = self._known.get(operand)
             if inner is None:
-                where = placed(operand)
+                where = known(operand)
                 if where is None:
                     return None
-                inner = (Part(*where, operand, where[1]),)
-            parts += [replace(part, index=_shifted(part.index, axis, start)) for part in inner]
+                inner = (_Placed(where[0], Part(operand, where[1], where[1])),)
+            parts += [p.moved(_shifted(p.part.index, axis, start)) for p in inner]
             start += operand.shape[axis]
-        drafts = [part.draft for part in parts]
-        if len(set(drafts)) < len(drafts) or not all(draft.alive for draft in drafts):
+        drafts = [placed.draft for placed in parts]
+        if not _can_store(drafts):
             return None
         last = next((d for d in reversed(drafts) if not _is_needed(d, drafts)), None)
-        return None if last is None else tuple(sorted(parts, key=lambda part: part.draft is last))
+        return None if last is None else tuple(sorted(parts, key=lambda p: p.draft is last))
+
+
+def _can_store(drafts: Sequence[Draft]) -> bool:
+    """Whether each group stands, and none stores several parts at different times, as rows may."""
+    twice = {draft for draft in drafts if drafts.count(draft) > 1}
+    return all(draft.alive for draft in drafts) and all(d.kind != "row" for d in twice)
 
 
 def _is_needed(draft: Draft, by: Sequence[Draft]) -> bool:

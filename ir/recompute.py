@@ -151,10 +151,8 @@ class _Recompute:
         if group.kind == "border":
             return reads
         for node, index in group.at.items():
-            where: Index | None = group.operand_at.get(node, index)
-            if node.op in MOVEMENT:
-                where = self._moved(node, index, n)
-            for operand in group.operands(node):
+            for operand, at in group.reads(node):
+                where = self._moved(node, index, n) if node.op in MOVEMENT else at
                 if _by_element(node, group) and where is not None:
                     self._read(operand, where, n, reads)
                 else:

@@ -90,7 +90,7 @@ def _benchmark(name: str) -> Graph:
 
 
 # The larger steps of `python -m benchmarks`.
-LARGE = ("lenet", "resnet", "gpt", "dcgan")
+LARGE = ("lenet", "resnet", "lstm", "gpt", "dcgan")
 STEPS = {
     "digits": _digits,
     "predict": _predict,

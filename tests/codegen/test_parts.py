@@ -77,19 +77,34 @@ def test_a_row_and_a_map_store_parts() -> None:
     runs_right(graph)
 
 
-@pytest.mark.parametrize("case", ["an input", "one value twice", "one kernel", "one after another"])
-def test_else_the_parts_are_copied(case: str) -> None:
+CASES = {
+    "an input": ("map assemble", lambda x, w, y: [y, w]),
+    "one value twice": ("map", lambda x, w, y: [y, y]),
+    "one kernel": ("map", lambda x, w, y: [y, y + x, x * y]),
+    "one after another": ("map contraction", lambda x, w, y: [y, dot(y, w)]),
+    "one product": ("contraction", lambda x, w, y: [(z := dot(x, w)), ops.tanh(z)]),
+    "two of a row": (
+        "row assemble",
+        lambda x, w, y: [
+            (
+                t := ops.reduce_sum(
+                    x,
+                    (1,),
+                )
+            ),
+            t * t,
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_parts_of_few_kernels(case: str) -> None:
     d = Draft()
     x, w = d("f32[8,8]", "f32[8,8]")
-    y = ops.exp(x)
-    parts = {
-        "an input": [y, w],
-        "one value twice": [y, y],
-        "one kernel": [y, y + x],
-        "one after another": [y, dot(y, w)],
-    }[case]
-    graph = d.graph(ops.concatenate(parts, 0))
-    assert ("assemble" in kinds(graph)) == (case != "one after another")
+    expected, parts = CASES[case]
+    graph = d.graph(ops.concatenate(parts(x, w, ops.exp(x)), 0))
+    assert kinds(graph) == expected
     runs_right(graph)
 
 

@@ -52,6 +52,7 @@ LARGE_TABLE = {
     "resnet": Row(
         "17 border 35 contraction 26 map 43 row", 97, 63, 91_819_136, 457_564_332, 9_498_330_569
     ),
+    "lstm": Row("8 contraction 17 map 3 row", 24, 265, 12_719_296, 114_299_572, 1_086_562_121),
     "gpt": Row(
         "75 contraction 60 map 47 row 1 scatter", 52, 86, 71_434_368, 450_768_692, 5_977_349_129
     ),
