@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from tracejit.events import EventWriter
 from tracejit.ir.graph import Array
 
 Logs = dict[str, Any]
@@ -274,6 +275,34 @@ class CSVLogger(Callback):
                 self.names = sorted(logs)
                 writer.writerow(["epoch", *self.names])
             writer.writerow([epoch, *(logs.get(name, "") for name in self.names)])
+
+
+class TensorBoard(Callback):
+    """The metrics as curves for TensorBoard: `log_dir/train` and `log_dir/validation`.
+
+    update_freq: "epoch"; "batch" or a number of batches for the metrics within an epoch as well.
+    """
+
+    def __init__(self, log_dir: str | Path = "./logs", update_freq: str | int = "epoch") -> None:
+        self.writers = {part: EventWriter(Path(log_dir) / part) for part in ("train", "validation")}
+        every = {"epoch": 0, "batch": 1}.get(str(update_freq), update_freq)
+        if not isinstance(every, int):
+            raise ValueError(
+                f"TensorBoard: update_freq is {update_freq!r}; it is 'epoch', 'batch' or a number"
+            )
+        self.every = every
+        self._batches = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self.every and self._batches % self.every == 0:
+            for name, value in (logs or {}).items():
+                self.writers["train"].add(f"batch_{name}", float(value), self._batches)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            self.writers[part].add(f"epoch_{name.removeprefix('val_')}", float(value), epoch)
 
 
 class TerminateOnNaN(Callback):
