@@ -349,7 +349,8 @@ class Fuser:
         for operand in node.inputs:
             source = through_movement(operand, self.group_of)
             group = self.group_of.get(source)
-            if group is not None:
+            # A part of a concatenation is known here, whoever stands for the whole.
+            if group is not None and source not in draft.at:
                 draft.needs(group)
         draft.at[node] = index
         self.group_of[node] = draft
