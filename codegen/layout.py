@@ -17,14 +17,18 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Builder, Graph, Node, rebuild
 from tracejit.ir.loops import each_body
 from tracejit.ir.passes.hoist import hoist
-from tracejit.ir.types import is_float
+from tracejit.ir.types import DType, is_float
 
 # Rows of the left-hand side that must share a panel before copying it pays.
 MIN_ROWS = 32
+# Bytes of a cache line.
+LINE = 64
 # Rows closer together than this fall into enough different sets of L1.
 MIN_STRIDE_BYTES = 512
 # Operands that are contiguous along the contracted axis are multiplied as dot products, unless that
-# axis is so short that the sum over the lanes at the end costs as much as the products.
+# axis is so short that the sum over the lanes at the end costs as much as the products, or many
+# rows pay for turning the right-hand side and its columns then fill this part of their vectors.
+FILLED = 0.75
 MIN_DOT = 64
 # Columns that fill less than one part in so many of a vector: then a conv sums vectors of channels.
 FEW = 4
@@ -112,13 +116,15 @@ def _pair(node: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
-    panel = _panel(product.columns, machine.lanes([node.dtype]), machine)
+    lanes = machine.lanes([node.dtype])
+    panel = _panel(product.columns, node.dtype, machine)
     rhs, last = product.rhs, product.rhs.ndim - 1
     strided = product.transposed != _turned(rhs, last)
     stride = rhs.dtype.itemsize * product.columns
     if panel and product.rows >= MIN_ROWS and (strided or stride >= MIN_STRIDE_BYTES):
         return _packed(product, panel)
-    if strided and product.depth >= MIN_DOT and not _turned(product.lhs, product.k):
+    dots = product.depth >= MIN_DOT and not _turned(product.lhs, product.k)
+    if strided and dots and (product.rows < MIN_ROWS or _filled(product.columns, lanes) < FILLED):
         return _dots(product, panel)
     if strided:
         if product.transposed:
@@ -137,7 +143,7 @@ def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
     lanes = machine.lanes([node.dtype])
     if columns * FEW <= lanes and w.shape[-2] % lanes == 0:
         return _conv(node, x, _along_channels(w))
-    panel = _panel(columns, lanes, machine)
+    panel = _panel(columns, node.dtype, machine)
     stride = w.dtype.itemsize * columns
     rows = node.type.size // max(columns, 1)
     if not panel or groups > 1 or rows < MIN_ROWS or stride < MIN_STRIDE_BYTES:
@@ -181,10 +187,22 @@ def _turned(node: Node, axis: int) -> bool:
     return axis != node.ndim - 1
 
 
-def _panel(columns: int, lanes: int, machine: Machine) -> int:
-    """Columns of a panel: as many vectors as a register tile has, that divide the matrix; or 0."""
-    most = machine.column_vectors
-    return next((v * lanes for v in range(most, 0, -1) if columns % (v * lanes) == 0), 0)
+def _filled(columns: int, lanes: int) -> float:
+    """The part of the lanes that hold a column, where the last vector may be half as wide."""
+    half = max(lanes // 2, 1)
+    return columns / (-(-columns // half) * half)
+
+
+def _panel(columns: int, dtype: DType, machine: Machine) -> int:
+    """Columns of a panel, which divide the matrix and fill vectors and lines; or 0.
+
+    As many as a register tile has, or a little fewer; else up to two tiles; else what there is.
+    """
+    lanes, tile = machine.lanes([dtype]), machine.column_vectors
+    near = range(tile, tile // 2, -1)
+    counts = (*near, *range(2 * tile, tile, -1), *range(tile // 2, 0, -1))
+    widths = (vectors * lanes for vectors in counts)
+    return next((w for w in widths if columns % w == 0 and w * dtype.itemsize >= LINE), 0)
 
 
 def _packed(product: _Product, panel: int) -> Node:

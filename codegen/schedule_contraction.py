@@ -143,8 +143,12 @@ def _outer_tile(
     # cache while all rows go by.
     blocks = prod(loop.steps() for loop in (*with_row, tiled))
     panels = prod(loop.steps() for loop in (*others, columns))
-    if _side_bytes(loops, body, column) <= machine.l2 // 2 and blocks >= panels:
+    whole = _side_bytes(loops, body, column)
+    if whole <= machine.l2 // 2 and blocks >= panels:
         return [*batch, *with_row, tiled, *others, columns], body
+    # A packed panel of several tiles is gone through for each block of rows, if it stays in L2.
+    if others and whole // prod(loop.extent for loop in others) <= machine.l2 // 2:
+        return [*batch, *others, *with_row, tiled, columns], body
     return [*batch, *others, columns, *with_row, tiled], body
 
 
