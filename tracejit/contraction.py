@@ -83,7 +83,9 @@ def vdot(a: Any, b: Any) -> Any:
 
 @traces(np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
-    product = lift(lift(x1) * lift(x2))
+    product: Any = lift(x1) * lift(x2)
+    if product.dtype == BOOL:
+        return np.any(product, axis=axis)
     return np.sum(product, axis=axis, dtype=product.dtype)
 
 

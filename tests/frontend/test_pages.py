@@ -128,8 +128,8 @@ DEVIATIONS = (
     " of one is `numpy`. NumPy's `//`, `**` and `floor_divide` miss some special cases of the"
     " standard (`inf // 1`, `(-inf) ** 0.5`).",
     "A result without dimensions is a NumPy scalar outside a trace, as NumPy's functions give it.",
-    "`bfloat16` beside a Python number or an integer is `float32` in NumPy with ml_dtypes, and"
-    " `bfloat16` in a trace.",
+    "`bfloat16` beside a Python float, and a product of `bfloat16` matrices, are `float32` in NumPy"
+    " with ml_dtypes, and `bfloat16` in a trace.",
     "`complex64` and `complex128` are for plain arrays; a traced one is a `DTypeError` with the"
     " line.",
     "In a trace `clip`, `nonzero(size=)` and the rest have their dtypes by NumPy's promotion (NEP"

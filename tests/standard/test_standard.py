@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ from tests.standard.elementwise import (
     result_dtype,
 )
 from tests.standard.signatures import ATTRIBUTES, CONSTANTS, DTYPES, METHODS, SIGNATURES
+from tracejit.elementwise import UFUNCS
+from tracejit.ir.types import DTYPES as DTYPES_OF_GRAPHS
 from tracejit.tracer import Tracer
 
 
@@ -151,6 +154,32 @@ def test_halves(name: str) -> None:
             eager = tj.make_graph(f)(x)
         want = "bool" if UNARY[name][1] == "bool" else dtype
         assert eager.outputs[0].dtype == dtype_of(want)
+
+
+def dtype_or_none(f: Callable[..., Any], *args: Any) -> Any:
+    """The dtype of a result; None where the operands are not taken."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return f(*args).dtype
+    except TypeError:
+        return None
+
+
+def test_any_two_dtypes_promote_as_in_numpy() -> None:
+    """Halves and pairs that the standard leaves open included."""
+    functions = (np.add, np.divide, np.less, np.left_shift)
+    arrays = [np.ones(2, d) for d in DTYPES_OF_GRAPHS.values()]
+    for x in arrays:
+        for y in arrays:
+            for f in functions:
+                want = dtype_or_none(f, x, y)
+                got = dtype_or_none(lambda *a, f=f: tj.make_graph(f)(*a).outputs[0], x, y)  # type: ignore[misc]
+                assert got == want, f"{f.__name__}: {x.dtype}, {y.dtype}"
+        for f in UFUNCS:
+            if f.nin == 1:
+                got = dtype_or_none(lambda a, f=f: tj.make_graph(f)(a).outputs[0], x)  # type: ignore[misc]
+                assert got == dtype_or_none(f, x), f"{f.__name__}: {x.dtype}"
 
 
 def test_python_numbers_are_weak() -> None:

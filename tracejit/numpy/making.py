@@ -92,7 +92,7 @@ def arange(
         return made(first, last, step, wanted if whole else None).astype(wanted)
     size = np.arange(first, last, step).size
     # As NumPy does it: in f64, by multiples of the second element less the first.
-    counted = F64 if is_float else I64 if wanted.kind == "f" else wanted
+    counted = F64 if is_float else wanted if wanted.kind in "iu" else I64
     out: Any = trace.wrap(ops.iota(trace.builder, (size,), 0, counted))
     gap = (first + step) - first
     out = out if gap == 1 else out * gap
