@@ -139,3 +139,16 @@ def test_compiled_and_printed_programs(name: str) -> None:
             close(mine, theirs, name)
     calls = [launch for launch in program.plan.launches if launch.kernel.kind == "host"]
     assert len(calls) == len(list(examples(name))), "one call, whatever the number of results"
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i8"])
+def test_argsort_of_many_is_stable(dtype: str) -> None:
+    """Few equals, many of them, nan; rows and columns."""
+    rng = np.random.default_rng(0)
+    for shape, axis in (((5000,), 0), ((70, 80), 0), ((2, 50, 60), 1)):
+        for values in (3, 100, 10**6):
+            x = rng.integers(0, values, shape).astype(dtype)
+            if dtype == "f4":
+                x[rng.random(shape) < 0.05] = np.nan
+            (order,) = HOST["argsort"].eval(x, axis=axis)
+            np.testing.assert_array_equal(order, np.argsort(x, axis, "stable"))
