@@ -169,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
     parser.add_argument("--peer-python", metavar="PATH", help="an interpreter with keras and torch")
     parser.add_argument("--workload", action="append", choices=[*WORKLOADS])
+    parser.add_argument("--peer", action="append", choices=[*PEERS], help="leave others out")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -179,6 +180,7 @@ def main() -> None:
         return
     ours = [p for p, (kind, _) in PEERS.items() if kind in ("tracejit", "bare")]
     peers = list(PEERS) if options.peer_python else ours
+    peers = [p for p in peers if p in ours or p in (options.peer or peers)]
     for name in names:
         best: dict[str, float] = {}
         for _ in range(options.rounds):

@@ -22,7 +22,7 @@ from tracejit.trace import default_float, foreign_array
 # x, y, sample_weight; the last two may be None.
 Batch = tuple[Any, Any, Any]
 
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 19
 _READ_AHEAD = 2
 
 
@@ -98,18 +98,18 @@ class ArrayBatches:
             yield from self._slices(tree.map(partial(_gathered, rows), self.arrays), len(rows))
 
     def _slices(self, arrays: Batch, count: int) -> Iterator[Batch]:
-        for start in range(0, count, self.batch_size):
-            yield self._cut(arrays, start, min(start + self.batch_size, count))
+        size, (x, y, w) = self.batch_size, arrays
+        if not all(v is None or type(v) is np.ndarray for v in arrays):
+            for start in range(0, count, size):
+                yield self._cut(arrays, start, min(start + size, count))
+            return
+        # Each step passes here: for plain arrays no more than the slices.
+        for start in range(0, count, size):
+            rows = slice(start, start + size)
+            yield x[rows], None if y is None else y[rows], None if w is None else w[rows]
 
     @staticmethod
     def _cut(arrays: Batch, start: int, stop: int) -> Batch:
-        x, y, w = arrays
-        if all(v is None or type(v) is np.ndarray for v in arrays):
-            return (
-                x[start:stop],
-                None if y is None else y[start:stop],
-                None if w is None else w[start:stop],
-            )
         cut: Batch = tree.map(lambda a: a[start:stop], arrays)
         return cut
 

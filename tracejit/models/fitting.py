@@ -100,6 +100,7 @@ class Ahead:
 
     def __init__(self, jobs: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:
         self._thread: threading.Thread | None = None
+        self.jobs_left = bool(jobs)
         if jobs:
             self._thread = threading.Thread(target=self._compile, args=(jobs,), daemon=True)
             self._thread.start()
@@ -115,7 +116,7 @@ class Ahead:
     def wait(self) -> None:
         if self._thread is not None:
             self._thread.join()
-            self._thread = None
+            self._thread, self.jobs_left = None, False
 
 
 def compile_for(step: Any, batch: tuple[Any, ...]) -> None:
@@ -202,27 +203,27 @@ class _Run:
         for callback in self.callbacks:
             callback.on_epoch_begin(number)
         bar.begin(number, self.epochs, self.source.steps)
-        whole = None
-        result: Any = None
-        self.taken = 0
-        for i, (x, y, w) in enumerate(self.source.epoch(number)):
-            for callback in self.before:
-                callback.on_train_batch_begin(i)
-            examples = len(x) if type(x) is np.ndarray else len(tree.leaves(x)[0])
-            if whole is None:
-                whole = examples
-            elif examples != whole:
-                self.ahead.wait()
+        before, after, due, ahead = self.before, self.after, bar.due, self.ahead
+        whole, taken, result = None, 0, None
+        for x, y, w in self.source.epoch(number):
+            for callback in before:
+                callback.on_train_batch_begin(taken)
+            if ahead.jobs_left:
+                examples = len(tree.leaves(x)[0])
+                whole = whole or examples
+                if examples != whole:
+                    ahead.wait()
             result = step(x, y, w)
-            self.taken = i + 1
-            if self.after:
+            taken += 1
+            if after:
                 logs = self._logs(result)
-                for callback in self.after:
-                    callback.on_train_batch_end(i, logs)
+                for callback in after:
+                    callback.on_train_batch_end(taken - 1, logs)
                 if model.stop_training:
                     break
-            if bar.due():
-                bar.update(i + 1, self._logs(result))
+            if due():
+                bar.update(taken, self._logs(result))
+        self.taken = taken
         return self._logs(result)
 
     def _logs(self, result: Any) -> Logs:
