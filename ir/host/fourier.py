@@ -32,7 +32,8 @@ def _eval(real: Array, imag: Array, axis: int, inverse: bool) -> tuple[Array, ..
     transform: Callable[..., Array] = np.fft.ifft if inverse else np.fft.fft
     whole = np.empty(real.shape, "c8" if real.dtype == F32 else "c16")
     whole.real, whole.imag = real, imag
-    found = transform(whole, axis=axis, norm="forward" if inverse else "backward")
+    with np.errstate(all="ignore"):
+        found = transform(whole, axis=axis, norm="forward" if inverse else "backward")
     return np.ascontiguousarray(found.real), np.ascontiguousarray(found.imag)
 
 

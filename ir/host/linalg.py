@@ -25,6 +25,7 @@ from tracejit.ir.host.matrices import (
     turned,
 )
 from tracejit.ir.host.table import Types, host_function
+from tracejit.ir.lanes import Lanes, folded, unfolded
 from tracejit.ir.types import ShapeError, TensorType
 
 
@@ -53,14 +54,21 @@ def _solve_vjp(g: Nodes, y: Nodes, a: Node, b: Node) -> tuple[Node, Node]:
     return -product(of_b, turned(y[0])), of_b
 
 
+def _solve_batch(lanes: Lanes) -> tuple[Node, ...]:
+    """One matrix for all lanes is factored once: their right sides are columns of one."""
+    a, b = lanes.nodes
+    if lanes.batched == (False, True):
+        axis = b.ndim - 2
+        return (unfolded(solve(a, folded(b, axis)), axis, lanes.size),)
+    return stacked("linalg.solve")(lanes)
+
+
 def _inv_vjp(g: Nodes, y: Nodes, a: Node) -> tuple[Node]:
     of_y = turned(y[0])
     return (-product(of_y, g[0], of_y),)
 
 
-host_function(
-    "linalg.solve", _solve_infer, evaluated(np.linalg.solve), _solve_vjp, stacked("linalg.solve")
-)
+host_function("linalg.solve", _solve_infer, evaluated(np.linalg.solve), _solve_vjp, _solve_batch)
 host_function(
     "linalg.inv", square("linalg.inv"), evaluated(np.linalg.inv), _inv_vjp, stacked("linalg.inv")
 )
