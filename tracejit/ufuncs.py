@@ -34,12 +34,6 @@ def apply(ufunc: np.ufunc, *operands: Any, dtype: Any = None) -> Any:
     if trace is None:
         return ufunc(*map(untraced, operands), **({} if dtype is None else {"dtype": dtype}))
     trace.builder.loc = user_loc()
-    if ufunc is np.divmod:
-        return apply(np.floor_divide, *operands), apply(np.remainder, *operands)
-    if ufunc is np.modf:
-        whole = np.trunc(operands[0])
-        rest = np.where(np.isinf(operands[0]), 0, operands[0] - whole)
-        return apply(np.copysign, rest, operands[0]), whole
     rule = UFUNCS.get(ufunc)
     if rule is None:
         return _other(ufunc, operands)
@@ -87,10 +81,11 @@ def _constant(trace: Trace, value: Any, dtype: Any) -> Node:
 
 
 def _other(ufunc: np.ufunc, operands: tuple[Any, ...], **keywords: Any) -> Any:
-    """The ufuncs of vectors and matrices."""
+    """The ufuncs of vectors and matrices, and those that are programs of others."""
+    from tracejit.composed import COMPOSED
     from tracejit.contraction import MATRIX_UFUNCS
 
-    form = MATRIX_UFUNCS.get(ufunc)
+    form = MATRIX_UFUNCS.get(ufunc) or COMPOSED.get(ufunc)
     if form is None:
         raise unsupported(f"np.{ufunc.__name__}")
     return form(*operands, **keywords)

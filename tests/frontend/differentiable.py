@@ -50,6 +50,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "nextafter": ("np.nextafter(x, 2.0) - 0.0",),
     "divmod": ("np.divmod(3 * x, y)[1]",),
     "modf": ("np.modf(3 * x)[0] * x",),
+    "ldexp": ("np.ldexp(x, np.array([1, -2, 3]))",),
+    "frexp": ("np.frexp(x)[0] * x",),
     "heaviside": ("np.heaviside(x - 0.5, y) * x",),
     "vecmat": ("np.vecmat(y, a)",),
     "reshape": ("np.reshape(x, (3, -1))",),
@@ -155,7 +157,7 @@ nanargmax nanargmin searchsorted digitize isin array_equal array_equiv isreal is
 # On integers or bits.
 OF_INTEGERS = """
 bitwise_and bitwise_or bitwise_xor invert left_shift right_shift bitwise_count unravel_index
-ravel_multi_index ix_
+ravel_multi_index ix_ gcd lcm
 """
 # Their results are no arrays, or made of nothing.
 NO_ARRAYS = """

@@ -151,6 +151,18 @@ _METHODS = [
     row("(x > 300, x != -1, -1 < x, x == 256, 2**70 > x, np.clip(x, -1, 300))", "u8[5]"),
     row("np.where(y > 0, np.spacing(x), np.nextafter(x, y))", "f64[9]", "f64[9]"),
     row("(np.bitwise_count(x), np.bitwise_count(y), np.reciprocal(y - 5))", "i8[9]", "u32[9]"),
+    row("(np.gcd(x, y), np.lcm(x, y), np.gcd(x, 12), np.gcd(x * 0, y * 0))", "i32[7]", "i64[7]"),
+    row("(np.gcd(x, y[:, None]), np.lcm(x, 6))", "u8[5]", "u8[3]"),
+    *(
+        row("(np.ldexp(x, y), np.ldexp(x, 40 * y), np.ldexp(x, -15 * y), np.frexp(x),"
+            " np.frexp(x * 0), np.frexp(x / 0), np.ldexp(np.frexp(x)[0], np.frexp(x)[1]))",
+            kind, "i32[9]")
+        for kind in ("f32[9]", "f64[9]", "f16[9]")
+    ),
+    row("(np.ldexp(1.9999999, y), np.ldexp(x, -1070), np.ldexp(x, -1074 + y % 3),"
+        " np.frexp(x * 5e-324), np.frexp(np.exp2(np.floor(x * 3))), np.ldexp(x * 1e-310, 1200))",
+        "f64[9]", "i32[9]"),
+    row("np.take_along_axis(x, y % 1, 1)", "f64[3,1,1]", "i64[1,1,3]"),
     row("(np.take_along_axis(x, y % 1, 1), np.take_along_axis(x[:, :, [0, 0]], y % 2, -1))",
         "f64[3,1,1]", "i64[1,1,3]"),
     row("(np.matmul(x, y), np.vecdot(x[0], y, axis=0))", "f64[4,4]", "f64[4]"),

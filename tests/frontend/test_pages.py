@@ -12,6 +12,7 @@ import tracejit as tj
 import tracejit.numpy as tnp
 from tests.frontend.gallery import GALLERY
 from tests.standard.signatures import SIGNATURES
+from tracejit.composed import COMPOSED
 from tracejit.contraction import MATRIX_UFUNCS
 from tracejit.elementwise import UFUNCS
 from tracejit.functions import FUNCTIONS, SHAPELESS
@@ -37,7 +38,7 @@ OWN |= {"nonzero", "clip", "expand_dims", "count_nonzero", "sort", "argsort", "t
 def traced(name: str) -> bool:
     """Whether tracejit.numpy's function of that name has a traced form."""
     function = getattr(tnp, name, None)
-    special = name in MAKERS or name in OWN or function in (*MATRIX_UFUNCS, np.divmod, np.modf)
+    special = name in MAKERS or name in OWN or function in (*MATRIX_UFUNCS, *COMPOSED)
     return special or function in UFUNCS or function in FUNCTIONS
 
 
@@ -162,7 +163,7 @@ def table(head: str, rows: dict[str, str]) -> str:
 def numpy_page() -> str:
     shown = {n.rpartition(".")[2] for module in FAMILIES.values() for n in family(module)}
     assert {f.__name__ for f in FUNCTIONS} == shown, "a family is missing"
-    ufuncs = [*(u.__name__ for u in UFUNCS), "divmod", "modf", "matmul", "vecdot"]
+    ufuncs = [*(u.__name__ for u in (*UFUNCS, *COMPOSED)), "matmul", "vecdot"]
     names = {
         "Makers, in `tracejit.numpy`; floats are f32": columns(MAKERS),
         "Ufuncs": columns(ufuncs),
