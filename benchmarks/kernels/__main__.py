@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.kernels.cases import CASES
 from benchmarks.rounds import ROOT, UNSET, importable
+from benchmarks.tables import Sheet
 
 OURS = "tracejit"
 NEEDS = {OURS: "", "numpy": "", "torch": "torch", "jax": "jax"}
@@ -97,9 +97,11 @@ def measure(options: argparse.Namespace) -> tuple[Results, float]:
     return results, peak
 
 
-def table(kind: str, cases: Mapping[str, Figures], peak: float) -> Table:
-    columns = ("GFLOP/s", "of peak", "µs", "fastest µs", "best peer", "its µs", "fastest", "ratio")
-    made = Table(kind, *columns)
+COLUMNS = ("GFLOP/s", "of peak", "µs", "fastest µs", "best peer", "its µs", "fastest", "ratio")
+
+
+def sheet(kind: str, cases: Mapping[str, Figures], peak: float) -> Sheet:
+    rows = []
     flops = {case.name: case.flops for case in CASES[kind]}
     for name, figures in cases.items():
         ours, ratio, best = min(figures.medians[OURS]), figures.ratio(), figures.best_peer()
@@ -109,8 +111,8 @@ def table(kind: str, cases: Mapping[str, Figures], peak: float) -> Table:
         if best is not None and ratio is not None:
             cells += [best, f"{min(figures.medians[best]) * 1e6:.4g}"]
             cells += [f"{min(figures.least[best]) * 1e6:.4g}", f"{ratio:.2f}"]
-        made.add_row(name, *cells)
-    return made
+        rows.append([name, *cells])
+    return Sheet(kind, COLUMNS, rows)
 
 
 def summary(kind: str, cases: Mapping[str, Figures]) -> str:
@@ -169,6 +171,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--kind", action="append", choices=CASES, help="leave the other out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also write the tables there"
+    )
+    parser.add_argument(
         "--join",
         type=Path,
         metavar="FILE",
@@ -186,8 +191,14 @@ def main() -> int:
         peak = joined(results, peak, file)
     console.print(f"peak {peak / 1e9:.1f} GFLOP/s, f32, all threads")
     for kind, cases in results.items():
-        console.print(table(kind, cases, peak))
+        console.print(sheet(kind, cases, peak).rich())
         console.print(summary(kind, cases), highlight=False)
+    if options.markdown:
+        parts = [
+            f"{sheet(kind, cases, peak).markdown()}\n{summary(kind, cases)}\n"
+            for kind, cases in results.items()
+        ]
+        options.markdown.write_text("\n".join(parts), encoding="utf-8")
     if options.json:
         options.json.write_text(saved(results, peak))
     wrong = [name for cases in results.values() for name, figures in cases.items()
