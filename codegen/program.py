@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from tracejit.codegen import program_flow
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
+from tracejit.codegen.sharing import starts
 
 BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 
@@ -122,11 +123,24 @@ class Function:
         if is_call(launch):
             self.lines += self._host_call(number, launch, symbol)
             return
-        args = [f"ptr {self.pointers.of(slot)}" for slot in launch.slots]
+        args = [f"ptr {pointer}" for pointer in self._starts(number, launch)]
         alone = launch.alone and self.team
         share = "i64 0, i64 1" if alone else "i64 %tid, i64 %nt"
         call = [f"  call void @{symbol}({', '.join([*args, share])})"]
         self.lines += on_first_thread(f"{number}", call) if alone else call
+
+    def _starts(self, number: int, launch: Launch) -> list[str]:
+        """The addresses that the code of a kernel wants, which it shares with others."""
+        found = []
+        start_of = starts(launch.kernel)
+        for n, (slot, buffer) in enumerate(zip(launch.slots, launch.kernel.buffers, strict=False)):
+            pointer = self.pointers.of(slot)
+            if start := start_of[buffer.name] * buffer.dtype.itemsize:
+                name = f"%start{number}.{n}"
+                self.lines.append(f"  {name} = getelementptr i8, ptr {pointer}, i64 {start}")
+                pointer = name
+            found.append(pointer)
+        return found
 
     def _host_call(self, number: int, launch: Launch, symbol: str) -> list[str]:
         """Thread 0 calls; its frame holds the addresses of the buffers."""

@@ -15,6 +15,7 @@ from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
+from tracejit.codegen.sharing import shared_code
 from tracejit.ir import config
 from tracejit.ir.fusion import Fused, fuse
 from tracejit.ir.graph import Graph
@@ -59,7 +60,15 @@ class Stages:
     @cached_property
     def symbols(self) -> dict[Launch, str]:
         """The function of each launch, also in bodies; equal kernels have one."""
-        return {launch: _symbol(launch.kernel) for launch in self.plan.flat()}
+        return {launch: _symbol(kernel) for launch, kernel in self._code.items()}
+
+    @cached_property
+    def _code(self) -> dict[Launch, Kernel]:
+        """Each launch's kernel as it is compiled."""
+        return {
+            launch: launch.kernel if is_call(launch) else shared_code(launch.kernel)
+            for launch in self.plan.flat()
+        }
 
     @cached_property
     def program(self) -> str:
@@ -69,7 +78,7 @@ class Stages:
     @cached_property
     def kernels(self) -> dict[str, Kernel]:
         """The kernel behind each symbol that code is made for: of all but the host calls."""
-        return {symbol: u.kernel for u, symbol in self.symbols.items() if not is_call(u)}
+        return {symbol: self._code[u] for u, symbol in self.symbols.items() if not is_call(u)}
 
     def module(self, symbol: str) -> str:
         """The LLVM module of one symbol: a kernel, or the program that calls them."""

@@ -54,6 +54,31 @@ def test_equal_layers_share_their_kernels_and_all_else_is_linear() -> None:
         assert count(deep) - count(middle) == count(middle) - count(shallow) > 0
 
 
+def recurrent(w, x):
+    """Of the steps x[:, t]: an unrolled loop, also backwards along an axis."""
+    h = np.zeros((len(x), w.shape[1]), np.float32)
+    for t in range(x.shape[1]):
+        h = np.tanh(x[:, t] @ w + h + x[:, t, ::-1].sum(-1, keepdims=True))
+    return np.sum(h * h)
+
+
+def test_steps_of_an_unrolled_loop_share_their_kernels() -> None:
+    """They read one slice each; their code does not say which."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((6, 20), "f4") / 4
+    step = tj.jit(tj.value_and_grad(recurrent))
+    kernels = []
+    for length in (5, 9):
+        x = rng.standard_normal((3, length, 6), "f4") / 4
+        stages = Stages(step.lower(w, x).graph, this_machine())
+        kernels.append(len(stages.kernels))
+        loss, slope = step(w, x)
+        np.testing.assert_allclose(loss, recurrent(w, x), rtol=1e-5)
+        ends = [recurrent(w + np.float32(side) * w, x) for side in (1e-2, -1e-2)]
+        np.testing.assert_allclose((slope * w).sum(), (ends[0] - ends[1]) / 2e-2, rtol=1e-2)
+    assert kernels[0] == kernels[1]
+
+
 def test_the_collector_rests_during_a_trace_and_is_left_as_it_was() -> None:
     seen = []
 

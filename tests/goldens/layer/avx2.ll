@@ -4,7 +4,7 @@ declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
 declare <4 x float> @llvm.masked.load.v4f32.p0(ptr, <4 x i1>, <4 x float>)
 declare <4 x float> @llvm.fma.v4f32(<4 x float>, <4 x float>, <4 x float>)
 declare void @llvm.masked.store.v4f32.p0(<4 x float>, ptr, <4 x i1>)
-define void @tj_9351b6cf54386fa23c7083ac8d0a1369(ptr %b0, ptr %b1, ptr %b2, ptr %b3, i64 %tid, i64 %nt) nounwind "prefer-vector-width"="256" "min-legal-vector-width"="256" {
+define void @tj_7d78bb888be74b8afbca3a6a0f34b4db(ptr %b0, ptr %b1, ptr %b2, ptr %b3, i64 %tid, i64 %nt) nounwind "prefer-vector-width"="256" "min-legal-vector-width"="256" {
 entry:
   %n1 = mul i64 %tid, 2
   %n2 = add i64 %n1, 2
@@ -247,7 +247,7 @@ done8:
   ret void
 }
 
-declare void @tj_9351b6cf54386fa23c7083ac8d0a1369(ptr, ptr, ptr, ptr, i64, i64)
+declare void @tj_7d78bb888be74b8afbca3a6a0f34b4db(ptr, ptr, ptr, ptr, i64, i64)
 declare void @tj_barrier(ptr, i64)
 define void @tj_program(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {
 entry:
@@ -260,6 +260,6 @@ entry:
   %input_2 = load ptr, ptr %input_2.at
   %output_0.at = getelementptr ptr, ptr %table, i64 3
   %output_0 = load ptr, ptr %output_0.at
-  call void @tj_9351b6cf54386fa23c7083ac8d0a1369(ptr %input_0, ptr %input_1, ptr %input_2, ptr %output_0, i64 %tid, i64 %nt)
+  call void @tj_7d78bb888be74b8afbca3a6a0f34b4db(ptr %input_0, ptr %input_1, ptr %input_2, ptr %output_0, i64 %tid, i64 %nt)
   ret void
 }

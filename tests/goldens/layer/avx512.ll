@@ -4,7 +4,7 @@ declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
 declare <8 x float> @llvm.masked.load.v8f32.p0(ptr, <8 x i1>, <8 x float>)
 declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
 declare void @llvm.masked.store.v8f32.p0(<8 x float>, ptr, <8 x i1>)
-define void @tj_27b24cacea1bf9f66712145d3d38fa68(ptr %b0, ptr %b1, ptr %b2, ptr %b3, i64 %tid, i64 %nt) nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" {
+define void @tj_df30c923ac52f0cb7b2785ee84a37e6b(ptr %b0, ptr %b1, ptr %b2, ptr %b3, i64 %tid, i64 %nt) nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" {
 entry:
   %n1 = mul i64 %tid, 1
   %n2 = add i64 %n1, 1
@@ -165,7 +165,7 @@ done8:
   ret void
 }
 
-declare void @tj_27b24cacea1bf9f66712145d3d38fa68(ptr, ptr, ptr, ptr, i64, i64)
+declare void @tj_df30c923ac52f0cb7b2785ee84a37e6b(ptr, ptr, ptr, ptr, i64, i64)
 declare void @tj_barrier(ptr, i64)
 define void @tj_program(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {
 entry:
@@ -178,6 +178,6 @@ entry:
   %input_2 = load ptr, ptr %input_2.at
   %output_0.at = getelementptr ptr, ptr %table, i64 3
   %output_0 = load ptr, ptr %output_0.at
-  call void @tj_27b24cacea1bf9f66712145d3d38fa68(ptr %input_0, ptr %input_1, ptr %input_2, ptr %output_0, i64 %tid, i64 %nt)
+  call void @tj_df30c923ac52f0cb7b2785ee84a37e6b(ptr %input_0, ptr %input_1, ptr %input_2, ptr %output_0, i64 %tid, i64 %nt)
   ret void
 }
