@@ -200,24 +200,33 @@ def test_an_optimizer(name: str, clipping: Any) -> None:
         close(a.numpy(), b.value, 1e-4)
 
 
-def test_two_epochs_of_the_same_model() -> None:
+def convolutional(namespace: Any) -> list[Any]:
+    return [
+        namespace.Conv2D(6, 3, activation="relu", padding="same"),
+        namespace.BatchNormalization(),
+        namespace.MaxPooling2D(2),
+        namespace.Flatten(),
+        namespace.Dense(16, activation="relu"),
+        namespace.Dense(3),
+    ]
+
+
+def recurrent(namespace: Any) -> list[Any]:
+    return [
+        namespace.Reshape((8, 8)),
+        namespace.Bidirectional(namespace.LSTM(6, return_sequences=True)),
+        namespace.LayerNormalization(),
+        namespace.GRU(8),
+        namespace.Dense(3),
+    ]
+
+
+@pytest.mark.parametrize("layers", [convolutional, recurrent])
+def test_two_epochs_of_the_same_model(layers: Any) -> None:
     """Weights, data and order the same: the losses agree within a thousandth."""
     x = numbers(90, 8, 8, 1)
     y = (x.mean((1, 2, 3)) > 0).astype(np.int32) + (x[:, 0, 0, 0] > 0)
-
-    def build(namespace: Any, sequential: Any) -> Any:
-        return sequential(
-            [
-                namespace.Conv2D(6, 3, activation="relu", padding="same"),
-                namespace.BatchNormalization(),
-                namespace.MaxPooling2D(2),
-                namespace.Flatten(),
-                namespace.Dense(16, activation="relu"),
-                namespace.Dense(3),
-            ]
-        )
-
-    theirs, ours = build(keras.layers, keras.Sequential), build(nn, tj.Sequential)
+    theirs, ours = keras.Sequential(layers(keras.layers)), tj.Sequential(layers(nn))
     theirs.build((None, 8, 8, 1))
     ours.build((None, 8, 8, 1))
     ours.set_weights(theirs.get_weights())
