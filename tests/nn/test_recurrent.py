@@ -42,12 +42,15 @@ def test_a_stateful_layer_goes_on(target: str) -> None:
         layer(X[:1])
 
 
-def test_a_stateful_model_is_fitted() -> None:
+def test_a_stateful_model_is_fitted(tmp_path: Path) -> None:
     model = tj.Sequential([nn.LSTM(3, stateful=True), nn.Dense(1)])
     model.compile("adam", "mse")
     history = model.fit(np.repeat(X, 4, 0), np.ones((8, 1)), batch_size=2, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert (model.layers[0].states[0].numpy() != 0).all()
+    model.save(tmp_path / "m")
+    again = tj.load_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(X, batch_size=2), model.predict(X, batch_size=2))
 
 
 def test_dropout_is_the_same_at_all_steps(target: str) -> None:

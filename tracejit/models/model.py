@@ -63,17 +63,19 @@ class Model(Layer):
             self(tree.map(self._symbol_like, x))
 
     def _symbol_like(self, a: Any) -> Any:
-        """With a batch size only where a layer keeps the states of one."""
         if isinstance(a, symbolic.Symbol):
             return a
         array: Array = a if hasattr(a, "dtype") else np.asarray(a)
+        return symbolic.Symbol(self._sizes_of(array), array.dtype, "x")
+
+    def _sizes_of(self, x: Any) -> tuple[int | None, ...]:
+        """The shape of an input; with its batch size only where a layer keeps the states of one."""
         stateful = any(getattr(module, "stateful", False) for module in self.modules())
-        batch = array.shape[0] if stateful else None
-        return symbolic.Symbol((batch, *array.shape[1:]), array.dtype, "x")
+        return (x.shape[0] if stateful else None, *x.shape[1:])
 
     def build_from(self, *args: Any, **keywords: Any) -> None:
         """The layers inside build themselves when they are called; only the types are kept."""
-        self.input_types = tree.map(lambda a: ((None, *a.shape[1:]), str(a.dtype)), args[0])
+        self.input_types = tree.map(lambda a: (self._sizes_of(a), str(a.dtype)), args[0])
         self.built = True
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
