@@ -1,12 +1,15 @@
 """What the benchmarks say of the figures they take: work counted, regressions told from noise."""
 
 import json
+from io import StringIO
 from math import prod
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import tracejit as tj
+from benchmarks.__main__ import regressions
 from benchmarks.comparing import CompareError, checked_out, judge, noise, recorded, verdicts
 from benchmarks.peers.tracejit_peer import gan_step, train_step
 from benchmarks.rounds import Result
@@ -89,6 +92,17 @@ def test_what_json_keeps_is_what_is_compared_later(tmp_path):
     path.write_text("[]")
     with pytest.raises(CompareError, match="is no file of --json"):
         recorded(path, "m")
+
+
+@pytest.mark.parametrize(("now", "failed"), [((0.5, 0.51), True), ((0.26, 0.25), False)])
+def test_a_slower_step_fails_the_run(now, failed):
+    base = {"mlp": {"step": [0.25, 0.26]}, "gpt": {}}
+    results = {"mlp": {"tracejit": result(*now)}, "gpt": {"tracejit": result(9.0, 9.0)}}
+    console = Console(record=True, width=100, file=StringIO())
+    assert regressions(base, results, "v1", console) == failed
+    shown = console.export_text()
+    assert ("slower" in shown) == failed
+    assert "gpt: not compared, v1 has no figures of it" in shown
 
 
 def test_a_base_that_git_does_not_know_is_told():
