@@ -3,6 +3,7 @@
 import numpy as np
 
 from benchmarks.kernels.cases import Case, Convolution, Floats, Product
+from benchmarks.kernels.reference import checked
 from benchmarks.kernels.stopwatch import Kernel, main
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.peak import peak_flops
@@ -57,7 +58,7 @@ def make(case: Case, a: Floats, b: Floats) -> Kernel:
         raise TypeError(f"{case.name}: arguments are not {types}")
 
     call = compile_graph(graph).bind([ArrayArg(t.shape, t.dtype) for t in types], [], refuse)
-    return Kernel(lambda: call(a, b), lambda outputs: np.asarray(outputs[0]))
+    return Kernel(lambda: call(a, b), lambda outputs: checked(case, a, b, np.asarray(outputs[0])))
 
 
 if __name__ == "__main__":

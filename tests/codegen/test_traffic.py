@@ -72,9 +72,7 @@ def test_the_measures_see_bad_schedules(name: str) -> None:
     """Rows in tiles that hardly fit, and an operand of 3 MB read again for every row."""
     (good,) = nests(product(17, 1500, 500), REAL[name])
     loops = sorted(good.loops, key=lambda loop: loop.lanes > 1)
-    bad = replace(
-        good, loops=tuple(replace(x, tiles=()) if x.lanes == 1 else x for x in loops)
-    )
+    bad = replace(good, loops=tuple(replace(x, tiles=()) if x.lanes == 1 else x for x in loops))
     assert moved(bad, REAL[name].l2) > 3 * moved(good, REAL[name].l2)
     wide = tuple(
         replace(x, tiles=(replace(x.tiles[0], count=2, width=16),)) if x.lanes == 1 else x
