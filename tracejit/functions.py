@@ -54,8 +54,8 @@ VIEWS = frozenset(
         np.squeeze, np.expand_dims, np.broadcast_to, np.broadcast_arrays, np.atleast_1d,
         np.atleast_2d, np.atleast_3d, np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
         np.flip, np.fliplr, np.flipud, np.rot90, np.rollaxis, np.diagonal, np.linalg.diagonal,
-        np.unstack, np.real, np.real_if_close, np.meshgrid, np.diag, np.nan_to_num, np.round,
-        np.around, np.linalg.matrix_transpose,
+        np.unstack, np.real, np.real_if_close, np.meshgrid, np.diag,
+        np.linalg.matrix_transpose,
     }
 )  # fmt: skip
 _parameters: dict[Callable[..., Any], _Parameters] = {}
@@ -130,10 +130,24 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
     args, keywords = _accepted(function, form, args, keywords)
     result = form(*args, **keywords)
     if function in VIEWS:
-        for shared in (*args, *(result if isinstance(result, list | tuple) else (result,))):
-            if type(shared) is Tracer:
-                shared.own = False
+        _note_views([a for a in args if type(a) is Tracer], result)
+    elif type(result) is Tracer and function is not np.astype and any(result is a for a in args):
+        result = result.trace.wrap(result.node, result.weak)  # nothing to do is still a copy
+        result.own = True
     return result
+
+
+def _note_views(arrays: list[Tracer], result: Any) -> None:
+    """The results lie in the memory of the arrays; of several it is not known which in which."""
+    views = result if isinstance(result, list | tuple) else (result,)
+    for view in views:
+        if len(arrays) != 1 and type(view) is Tracer:
+            view.own = False
+        elif type(view) is Tracer and view is not arrays[0]:
+            arrays[0].shares(view)
+    if len(arrays) > 1:
+        for array in arrays:
+            array.own = False
 
 
 def _accepted(

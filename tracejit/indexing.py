@@ -29,7 +29,8 @@ def getitem(x: Tracer, index: Any) -> Any:
     if any(is_array(i) for i in items):
         return _advanced(x, items)
     view = x.trace.wrap(_basic(x.node, items))
-    x.own = view.own = False
+    if not all(map(is_int, items)):  # of ints alone it is an element, and no view
+        x.shares(view)
     return view
 
 
@@ -161,7 +162,7 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
         if is_int(item):
             item = np.asarray(_int_bound(x.node, int(item), position))
         elif isinstance(item, np.ndarray):
-            _check_bounds(x, item, position)
+            check_bounds(x, item, position)
         arrays.append(item)
     rows = moveaxis(x, where, range(len(where)))
     adjacent = where == list(range(where[0], where[0] + len(where)))
@@ -177,7 +178,7 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
     return moveaxis(found, range(width.ndim), range(where[0], where[0] + width.ndim))
 
 
-def _check_bounds(x: Tracer, item: Any, axis: int) -> None:
+def check_bounds(x: Tracer, item: Any, axis: int) -> None:
     size = x.shape[axis]
     if item.size and (item.min() < -size or item.max() >= size):
         raise IndexError(

@@ -15,6 +15,7 @@ import numpy as np
 from tracejit.cumulative import ACCUMULATE, accumulate
 from tracejit.errors import UnsupportedError
 from tracejit.functions import axes_of, axis_of, lift
+from tracejit.indexing import check_bounds, expanded
 from tracejit.ir.types import BOOL
 from tracejit.lowering import broadcast_to, cast
 from tracejit.source import here
@@ -160,7 +161,36 @@ def written(name: str, out: Any, result: Any, where: Any = True) -> Any:
 def _what(out: Any) -> str:
     if not isinstance(out, Tracer):
         return "an existing array"
-    return f"{out.node.type}, an argument or an array that views were taken of"
+    return f"{out.node.type}, an argument, a view, or an array of which views are held"
+
+
+def assign(x: Tracer, index: Any, value: Any) -> None:
+    """x[index] = value, where nobody else sees the memory of x."""
+    if not x.is_own:
+        raise UnsupportedError(
+            f"item assignment: a traced {_what(x)}, cannot be changed in place{here()}; write"
+            " x = x.at[index].set(value) or np.where(mask, value, x), or assign to a copy:"
+            " x = x.copy()"
+        )
+    if isinstance(index, Tracer) and index.dtype == BOOL and not index.has_value:
+        x.node = _masked(x, index, value).node
+        return
+    for axis, item in enumerate(expanded(x, index if isinstance(index, tuple) else (index,))):
+        if isinstance(item, np.ndarray | list):
+            check_bounds(x, np.asarray(item), axis)
+    x.node = x.at[index].set(value).node
+
+
+def _masked(x: Tracer, mask: Tracer, value: Any) -> Tracer:
+    """x with one value, or row, wherever the mask of its leading axes is True."""
+    rest = x.shape[mask.ndim :]
+    if mask.shape != x.shape[: mask.ndim] or np.ndim(value) > len(rest):
+        raise UnsupportedError(
+            f"item assignment: {x.node.type} through a mask {mask.node.type} takes one value for"
+            f" all places{here()}; for several write np.where(mask, values, x)"
+        )
+    spread = np.reshape(mask, (*mask.shape, *(1,) * len(rest)))
+    return lift(np.where(spread, lift(value).astype(x.dtype), x))
 
 
 def at(ufunc: np.ufunc, a: Any, indices: Any, b: Any = None) -> None:

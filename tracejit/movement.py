@@ -280,8 +280,10 @@ def copy(a: Any) -> Any:
 
 
 @traces(np.astype)
-def astype(x: Any, dtype: Any) -> Any:
+def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     tracer = live().lift(x)
+    if not copy and tracer.dtype == checked_dtype(dtype) and not tracer.weak:
+        return tracer
     return tracer.trace.wrap(cast(tracer.node, checked_dtype(dtype)))
 
 

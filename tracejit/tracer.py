@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from tracejit.concrete import concretization_error
-from tracejit.errors import UnsupportedError
 from tracejit.ir.graph import Array, Node
 from tracejit.ir.types import DType, Shape
 from tracejit.operators import ArrayOperators
 from tracejit.promotion import Kind
 from tracejit.source import here
-from tracejit.trace import EagerTrace, Trace, escaped
+from tracejit.trace import EagerTrace, Trace, current_trace, escaped
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -38,16 +38,19 @@ class Tracer(ArrayOperators):
     """An array of known shape and dtype whose value may only be known when the step runs.
 
     weak: it stands for a Python number, which takes the dtype of what it meets.
-    own: whether nobody else sees the memory that NumPy would have it in; None: as the node says.
+    own: False for a view or what several names may share, True for a copy; None: as the node says.
+    root, views: the array that a view is of; the views of this one that are still held.
     """
 
-    __slots__ = ("node", "own", "trace", "weak")
+    __slots__ = ("node", "own", "root", "trace", "views", "weak")
 
     def __init__(self, node: Node, trace: Trace, weak: bool = False) -> None:
         self.node = node
         self.trace = trace
         self.weak = weak
         self.own: bool | None = None
+        self.root: Tracer | None = None
+        self.views: list[ref[Tracer]] | None = None
 
     __hash__ = None  # type: ignore[assignment]  # as for ndarray: == compares elements
 
@@ -84,8 +87,18 @@ class Tracer(ArrayOperators):
 
     @property
     def is_own(self) -> bool:
-        """Whether out= may write into it: no argument, and no views were taken."""
-        return self.node.op not in _OUTSIDE if self.own is None else self.own
+        """Whether it may be written into: made in this trace, and nobody holds a view of it."""
+        if self.own is False or (self.own is None and self.node.op in _OUTSIDE):
+            return False
+        held = self.views is not None and any(view() is not None for view in self.views)
+        return self.trace is current_trace() and not held
+
+    def shares(self, view: Tracer) -> None:
+        """Notes a view, as long as somebody holds it."""
+        root = self if self.root is None else self.root
+        view.own, view.root = False, root
+        root.views = [r for r in root.views or () if r() is not None]
+        root.views.append(ref(view))
 
     @property
     def T(self) -> Tracer:
@@ -138,7 +151,7 @@ class Tracer(ArrayOperators):
     copy, conj, conjugate = _method("copy"), _method("positive"), _method("positive")
 
     def flatten(self) -> Any:
-        return self.ravel()
+        return self.ravel().copy()
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         sizes = shape[0] if len(shape) == 1 else shape
@@ -151,10 +164,10 @@ class Tracer(ArrayOperators):
             return np.transpose(self)
         return np.transpose(self, axes[0] if len(axes) == 1 else axes)
 
-    def astype(self, dtype: Any, **_: Any) -> Any:
+    def astype(self, dtype: Any, copy: bool = True, **_: Any) -> Any:
         from tracejit.functions import call
 
-        return call(np.astype, (self, dtype), {})
+        return call(np.astype, (self, dtype), {} if copy else {"copy": False})
 
     def item(self, *index: int) -> Any:
         return self._known("item").item(*index)
@@ -181,10 +194,9 @@ class Tracer(ArrayOperators):
         return getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise UnsupportedError(
-            f"item assignment: a traced {self.node.type} cannot be changed in place{here()}; write"
-            " x = x.at[index].set(value), or build a new array with np.where(mask, value, x)"
-        )
+        from tracejit.methods import assign
+
+        assign(self, index, value)
 
     @property
     def at(self) -> Any:

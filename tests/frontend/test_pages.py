@@ -96,10 +96,11 @@ NOTES = (
     "Ufuncs take `dtype=`; `.outer` of all; `.reduce` and `.accumulate` of add, multiply, maximum,"
     " minimum, fmax, fmin, hypot, logaddexp, logaddexp2, bitwise_and, bitwise_or, bitwise_xor and"
     " logical_xor, `.reduce` of logical_and and logical_or.",
-    "`out=`, `where=` with it, and `.at` write into an array made in the same function: the name"
-    " stands for the result from there on. Arguments, captured arrays, views and arrays that views"
-    " were taken of are refused, for NumPy would change them too. A `tj.Variable` as `out` is"
-    " assigned to.",
+    "`x[index] = value`, also through a mask of a traced condition with one value, `out=`, `where=`"
+    " with it, and `.at` write into an array made in the same function: the name stands for the"
+    " result from there on. Arguments, captured arrays, views, and arrays of which views are held"
+    " are refused, for NumPy would change them too: `x = x.copy()` first. A loop that assigns item"
+    " by item makes as many arrays; `tj.scan` does not. A `tj.Variable` as `out` is assigned to.",
     "With a size also in traced code: `tracejit.numpy`'s `nonzero`, `flatnonzero`, `argwhere` and"
     " `unique` take `size=` and `fill_value=`, `bincount` takes `length=`.",
     "NumPy's `take` and `full_like` look at their first argument alone: of a plain table by a"
@@ -110,7 +111,7 @@ NOTES = (
     "`x.at[index].set(v)`, `add`, `subtract`, `multiply`, `divide`, `min`, `max`, `apply`, `get`:"
     " as in JAX. Indices beyond the end are left out; with index arrays all but `add` compare each"
     " row with each index.",
-    "`y += x` on a local name rebinds it. Items of a traced array cannot be assigned: use `.at`.",
+    "`y += x` on a local name rebinds it.",
     "`cumsum` and its kin take log2(16) steps in blocks of 16, then again across blocks: floats are"
     " as accurate as in a pairwise sum.",
     "Sorting and linear algebra are host calls: NumPy does them from inside the compiled step, with"

@@ -72,7 +72,53 @@ def _at(x: Any) -> Any:
     return y
 
 
-WRITERS = (_buffer, _masked, _narrow, _two, _temporary, _copied, _spread, _reduced, _at)
+def _assigned(x: Any) -> Any:
+    y = np.zeros_like(x)
+    y[0] = x[1]
+    y[:, 1] = 7
+    y[1, ::2] += x[0, :2] * 2
+    y[-1, -1] = y[0, 0]
+    return y
+
+
+def _recurrence(x: Any) -> Any:
+    y = x.ravel().copy()
+    for i in range(1, y.shape[0]):
+        y[i] = 0.5 * y[i - 1] + y[i]
+    rows = np.zeros_like(x)
+    for i in range(x.shape[0]):
+        rows[i] = rows[i - 1] + x[i]
+    return y, rows
+
+
+def _by_mask(x: Any) -> Any:
+    y, z = x.copy(), x * 1
+    y[x < 0] = 0
+    z[x[:, 0] > 0.7] = x[0]
+    z[np.array([False, True])] = 5
+    z[np.array([0, 1]), np.array([2, 0])] = x[:, 1]
+    return y, z
+
+
+def _copies(x: Any) -> Any:
+    whole = np.zeros_like(x, dtype=np.int64) + 3
+    same, rounded, flat = whole.astype(np.int64, copy=False), np.round(whole), whole.flatten()
+    rounded[0], flat[1] = 5, 7
+    same[0, 0] = 9
+    return whole, same, rounded, flat
+
+
+def _to_integers(x: Any) -> Any:
+    y = np.zeros_like(x, dtype=np.int32)
+    y[0] = x[0] * 1.9
+    y[...] = y + 1
+    return y
+
+
+WRITERS = (
+    *(_assigned, _recurrence, _by_mask, _copies, _to_integers, _buffer, _masked, _narrow, _two),
+    *(_temporary, _copied, _spread, _reduced, _at),
+)
 
 
 @pytest.mark.parametrize("f", WRITERS)
@@ -90,6 +136,18 @@ def test_written_as_in_numpy(f: Callable[..., Any], target: str) -> None:
 def test_a_written_buffer_is_differentiated() -> None:
     slope = tj.grad(lambda x: np.sum(_buffer(x) * x))(X)
     np.testing.assert_allclose(slope, 4 * X + 1)
+
+
+def test_assignments_are_differentiated() -> None:
+    def f(x: Any) -> Any:
+        y = x.copy()
+        y[0] = y[1] * y[1]
+        return np.sum(y * x)
+
+    slope = tj.grad(f)(X)
+    np.testing.assert_allclose(slope, [X[1] ** 2, 2 * X[1] * X[0] + 2 * X[1]])
+    lanes = tj.vmap(lambda row: _recurrence(row[None])[0])(X)
+    np.testing.assert_allclose(lanes[1], _recurrence(X[1][None])[0])
 
 
 def test_a_variable_takes_a_result() -> None:
@@ -113,11 +171,31 @@ def _view(x: Any) -> Any:
     return row
 
 
+def _held(x: Any) -> Any:
+    y = x + 1
+    row = y[0]
+    y[1] = 2
+    return row
+
+
+def _many(x: Any) -> Any:
+    y = x + 1
+    y[x > 0] = x[0]
+    return y
+
+
 REFUSED = {
-    "an argument": (lambda x: np.add(x, 1, out=x), "f64[2,3], an argument or an array that views"),
-    "a view": (lambda x: np.add(x[0], 1, out=(x + 1)[0]), "an array that views were taken of"),
-    "what was viewed": (_view, "an array that views were taken of"),
-    "a transpose": (lambda x: np.exp(x.T, out=(x + 1).T), "an array that views were taken of"),
+    "an argument": (
+        lambda x: np.add(x, 1, out=x),
+        "f64[2,3], an argument, a view",
+    ),
+    "a view": (lambda x: np.add(x[0], 1, out=(x + 1)[0]), "a view, or an array of which"),
+    "what was viewed": (_view, "an array of which views are held"),
+    "a transpose": (lambda x: np.exp(x.T, out=(x + 1).T), "a view, or an array of which"),
+    "items of an argument": (lambda x: x.__setitem__(0, 1), "or assign to a copy: x = x.copy()"),
+    "items of a view": (lambda x: (x + 1)[0].__setitem__(0, 1), "cannot be changed in place"),
+    "items of what is viewed": (_held, "an array of which views are held"),
+    "several values by a mask": (_many, "takes one value for all places"),
     "a captured array": (lambda x: np.add(x, 1, out=np.ones((2, 3))), "an existing array"),
     "at of an argument": (lambda x: np.add.at(x, 0, 1.0), "write x = x.at[indices].add(values)"),
     "at of power": (lambda x: np.power.at(x + 1, 0, 2.0), "np.power.at has no traced form"),
