@@ -28,8 +28,9 @@ lint: $(VENV)/.ready-test
 types: $(VENV)/.ready-test
 	$(BIN)/mypy
 
+# A file's tests stay together: they share fixtures and compiled programs.
 unit: $(VENV)/.ready-test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 demo: $(VENV)/.ready
 	$(BIN)/python examples/digits.py
