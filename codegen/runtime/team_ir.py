@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-from tracejit.codegen.runtime import native, toolchain
+from tracejit.codegen.runtime import native, placing_ir, toolchain
 
 MAX_THREADS = 256
 STOP = -1  # posted to a worker that shall return to Python
@@ -60,7 +60,8 @@ class Mailbox(ctypes.Structure):
         ("parked", ctypes.c_int64),
         ("ready", ctypes.c_int64),  # 1 while a worker is in its loop, where it needs no GIL
         ("wake", ctypes.c_void_p),
-        ("padding", _padding(32)),
+        ("native_id", ctypes.c_int64),  # the worker's, as the operating system has it
+        ("padding", _padding(40)),
     )
 
 
@@ -218,6 +219,9 @@ entry:
   {MAILBOX.address("%posted.at", "%box", "posted")}
   {MAILBOX.address("%parked.at", "%box", "parked")}
   {MAILBOX.load("%wake", "%box", "wake")}
+  {MAILBOX.address("%native_id.at", "%box", "native_id")}
+  %native_id = call i64 @PyThread_get_thread_native_id()
+  store i64 %native_id, ptr %native_id.at
   {MAILBOX.address("%ready.at", "%box", "ready")}
   store atomic i64 1, ptr %ready.at release, align 8
   br label %idle
@@ -272,6 +276,8 @@ claim:
   %mine = icmp eq i64 %was, 1
   br i1 %mine, label %wake_up, label %out
 wake_up:
+  {MAILBOX.load("%native_id", "%box", "native_id")}
+  call void @elsewhere(i64 %native_id)
   {MAILBOX.load("%wake", "%box", "wake")}
   call void @PyThread_release_lock(ptr %wake)
   br label %out
@@ -361,6 +367,7 @@ busy:
   ret i32 0
 }}
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @PyThread_get_thread_native_id()
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 """
@@ -373,7 +380,7 @@ EXPORTS = (
 
 def text() -> str:
     """The team's module for this host. The same on every run: it holds no addresses."""
-    whole = LOCKS + WAITING + RUNNING
+    whole = LOCKS + WAITING + RUNNING + placing_ir.text()
     triple = toolchain.host().triple
     if triple.startswith(("x86_64", "i386", "i686")):
         pause = "call void @llvm.x86.sse2.pause()"
@@ -398,7 +405,8 @@ def imports() -> dict[str, int]:
         "PyThread_acquire_lock_timed",
         "PyThread_release_lock",
         "PyThread_get_thread_ident",
+        "PyThread_get_thread_native_id",
         "PyEval_SaveThread",
         "PyEval_RestoreThread",
     )
-    return {**python, "tj_os_yield": native.address_of(os_yield)}
+    return {**python, **placing_ir.imports(), "tj_os_yield": native.address_of(os_yield)}

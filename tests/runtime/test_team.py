@@ -1,6 +1,10 @@
 """The thread team: every thread runs once, barriers hold, callers queue; fork, exit, interrupts."""
 
+import os
+import re
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -257,3 +261,20 @@ print(seen, table[0])
 """
     )
     assert run_script(script) == "20 0\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers placed")
+@pytest.mark.skipif(module.available_cpus() < 2, reason="there is but one CPU")
+def test_a_worker_that_wakes_up_leaves_the_callers_cpu_to_it():
+    import tracejit as tj
+
+    a = np.ones((256, 256), np.float32)
+    product = tj.jit(lambda a: a @ a)
+    for _ in range(4):
+        product(a)
+        time.sleep(0.02)  # by then it has parked
+    product(a)
+    workers = [t for t in threading.enumerate() if re.fullmatch(r"tracejit-\d+", t.name)]
+    assert workers
+    for worker in workers:
+        assert os.sched_getaffinity(worker.native_id) < os.sched_getaffinity(0)
