@@ -166,7 +166,7 @@ def parse_arguments() -> argparse.Namespace:
         help="the interpreter of the environment that has torch or JAX",
     )
     parser.add_argument("--rounds", type=int, default=3, help="processes of each kind")
-    parser.add_argument("--seconds", type=float, default=0.04, help="of each case in a process")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each case in a process")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds a process may take")
     parser.add_argument("--kind", action="append", choices=CASES, help="leave the other out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
