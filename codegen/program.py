@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from tracejit.codegen import program_flow
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
+from tracejit.codegen.program_lines import on_first_thread, put
 from tracejit.codegen.sharing import starts
 
 BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
@@ -186,25 +187,6 @@ class Function:
             f"  br i1 %over{name}, label %end, label %go{name}",
             f"go{name}:",
         ]
-
-
-def on_first_thread(name: str, lines: list[str]) -> list[str]:
-    """Code that the other threads pass by."""
-    return [
-        f"  br i1 %first, label %alone{name}, label %done{name}",
-        f"alone{name}:",
-        *lines,
-        f"  br label %done{name}",
-        f"done{name}:",
-    ]
-
-
-def put(pointer: str, table: str, at: int, name: str) -> list[str]:
-    """Stores a pointer into entry `at` of a table."""
-    return [
-        f"  {name} = getelementptr ptr, ptr {table}, i64 {at}",
-        f"  store ptr {pointer}, ptr {name}",
-    ]
 
 
 def is_call(launch: Launch) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracejit.codegen.flow import WorkArea, work_area
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Flow
+from tracejit.codegen.program_lines import on_first_thread, put
 
 if TYPE_CHECKING:
     from tracejit.codegen.program import Function
@@ -27,7 +28,6 @@ def emit(function: Function, number: int, launch: Launch) -> list[str]:
         lines += [f"  %failed{number} = load i1, ptr {code.failed}", *function.note(number, launch)]
     if not (launch.alone and function.team):
         return lines
-    from tracejit.codegen.program import on_first_thread
 
     return on_first_thread(f"{number}", lines)
 
@@ -74,11 +74,7 @@ class _Code:
 
     def put(self, n: int, at: int, pointer: str, mark: str) -> list[str]:
         """Stores a pointer into a table. mark: makes the name unique."""
-        name = f"{self.tables[n]}.{mark}{at}"
-        return [
-            f"  {name} = getelementptr ptr, ptr {self.tables[n]}, i64 {at}",
-            f"  store ptr {pointer}, ptr {name}",
-        ]
+        return put(pointer, self.tables[n], at, f"{self.tables[n]}.{mark}{at}")
 
     def put_arena(self, n: int) -> list[str]:
         plan = self.flow.plans[n]
@@ -93,8 +89,6 @@ class _Code:
         args = f"ptr {self.tables[n]}, {share}, ptr %team"
         call = f"  %fails{mark} = call i1 {self.bodies[n]}({args})"
         if self.team and not shared:
-            from tracejit.codegen.program import on_first_thread
-
             return on_first_thread(mark, [call])
         if not plan.calls_host:
             return [call]
@@ -155,13 +149,10 @@ class _Code:
                 lines += self.put(n, inputs + position[c], new, f"{mark}n")
         return lines
 
-    def settled(self, always: bool) -> list[str]:
-        """Copies carries that ended in their second place, or where they started, into the result.
-
-        always: whether it is known before that none did.
-        """
+    def settled(self) -> list[str]:
+        """Copies carries that ended elsewhere, where they started perhaps, into the result."""
         lines = []
-        for c in () if always else self.carries():
+        for c in self.carries():
             mark = f"{self.number}_{c}"
             nbytes = self.flow.types[len(self.flow.operands) + c].nbytes
             copy = [
@@ -178,7 +169,6 @@ class _Code:
     def by_one(self, name: str, lines: list[str]) -> list[str]:
         if not self.team:
             return lines
-        from tracejit.codegen.program import on_first_thread
 
         return on_first_thread(name, lines)
 
@@ -190,7 +180,7 @@ class _Code:
         lines = [*self.put_arena(0), *self._constants(0)]
         before, latch = self.label("before"), self.label("latch")
         if not flow.turns:
-            return [*lines, *self._unturned(), *self._opened(ended), *self.ended()]
+            return [*lines, *self._unturned(), f"  br label %{ended}", *self.ended()]
         t, following, more = (self.name(part) for part in ("t", "t.next", "more"))
         lines += [
             f"  br label %{before}",
@@ -211,9 +201,6 @@ class _Code:
             *self.ended(),
         ]
         return lines
-
-    def _opened(self, label: str) -> list[str]:
-        return [f"  br label %{label}"]
 
     def _unturned(self) -> list[str]:
         """The carries of a loop that never turns."""
@@ -287,7 +274,7 @@ class _Code:
             f"{latch}:",
             f"  br label %{head}",
             *self.ended(),
-            *self.settled(always=False),
+            *self.settled(),
         ]
 
     def cond(self) -> list[str]:

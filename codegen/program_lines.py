@@ -1,0 +1,22 @@
+"""Lines of LLVM IR that programs and the loops in them are made of."""
+
+from __future__ import annotations
+
+
+def on_first_thread(name: str, lines: list[str]) -> list[str]:
+    """Code that the other threads pass by."""
+    return [
+        f"  br i1 %first, label %alone{name}, label %done{name}",
+        f"alone{name}:",
+        *lines,
+        f"  br label %done{name}",
+        f"done{name}:",
+    ]
+
+
+def put(pointer: str, table: str, at: int, name: str) -> list[str]:
+    """Stores a pointer into entry `at` of a table."""
+    return [
+        f"  {name} = getelementptr ptr, ptr {table}, i64 {at}",
+        f"  store ptr {pointer}, ptr {name}",
+    ]
