@@ -28,7 +28,6 @@ def emit(function: Function, number: int, launch: Launch) -> list[str]:
         lines += [f"  %failed{number} = load i1, ptr {code.failed}", *function.note(number, launch)]
     if not (launch.alone and function.team):
         return lines
-
     return on_first_thread(f"{number}", lines)
 
 
