@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Builder, Custom, Node, dependencies, topological
+from tracejit.ir.copying import inlined
+from tracejit.ir.graph import Builder, Custom, Graph, Node, dependencies, topological
 from tracejit.ir.lanes import Lanes, repeated
 from tracejit.ir.types import TensorType, TupleType, tuple_type
 
@@ -75,6 +77,44 @@ def _custom(custom: Custom, known: Mapping[Node, Node], size: int) -> dict[Node,
 def in_lanes(node: Node, known: Mapping[Node, Node], size: int) -> Node:
     """The node of all lanes, also of one that is the same in each."""
     return known[node] if node in known else repeated(node, size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laned:
+    """What a body gives, once and in all `size` lanes. known: see `batched`."""
+
+    ones: tuple[Node, ...]
+    known: Mapping[Node, Node]
+    size: int
+
+    @property
+    def differs(self) -> list[bool]:
+        """Which results are not the same in every lane."""
+        return [node in self.known for node in self.ones]
+
+    @property
+    def every(self) -> list[Node]:
+        """The results in all lanes."""
+        return [in_lanes(node, self.known, self.size) for node in self.ones]
+
+    def where(self, wide: Sequence[bool]) -> list[Node]:
+        """The results in all lanes where `wide` says so; the others are the same in each."""
+        return [
+            in_lanes(node, self.known, self.size) if has else node
+            for node, has in zip(self.ones, wide, strict=True)
+        ]
+
+
+def body_in_lanes(builder: Builder, body: Graph, inputs: Lanes) -> Laned:
+    """The outputs of a body, made in `builder` for inputs of which some have lanes."""
+    ones = [
+        builder.placeholder("lane", old.type) if has else given
+        for old, given, has in zip(body.inputs, inputs.nodes, inputs.batched, strict=True)
+    ]
+    of_lanes = zip(ones, inputs.nodes, inputs.batched, strict=True)
+    lanes = {one: given for one, given, has in of_lanes if has}
+    outs = inlined(builder, body, ones)
+    return Laned(tuple(outs), batched(outs, lanes, inputs.size), inputs.size)
 
 
 def in_each_lane(backward: Backward, outputs: Sequence[TensorType], size: int) -> Backward:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tracejit.ir.batching import batched, in_lanes
+from tracejit.ir.batching import body_in_lanes
 from tracejit.ir.copying import transplanted
 from tracejit.ir.draft import CONTRACTIONS, VIRTUAL
 from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.lanes import Lanes
 from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.passes.loops import change_scans
 
@@ -138,9 +139,7 @@ def _over_turns(builder: Builder, scan: Scan, roots: Sequence[Node]) -> list[Nod
     if not roots:
         return []
     consts, _, xs = scan.split(scan.body.inputs)
-    ones = {x: builder.placeholder("turn", x.type) for x in xs}
-    lanes = {ones[x]: value for x, value in zip(xs, scan.xs, strict=True)}
-    replaced = dict(zip(consts, scan.consts, strict=True)) | ones
-    values = transplanted(builder, roots, replaced)
-    known = batched(values, lanes, scan.length)
-    return [in_lanes(value, known, scan.length) for value in values]
+    of_turns = Graph(scan.body.name, (*consts, *xs), tuple(roots))
+    flags = (*[False] * len(consts), *[True] * len(xs))
+    inputs = Lanes(scan.length, (*scan.consts, *scan.xs), flags)
+    return body_in_lanes(builder, of_turns, inputs).every

@@ -5,8 +5,8 @@
     while_loop(*consts, *inits)    carries = body(consts, carries) as long as test(consts, carries)
     cond(index, *operands)         branches[index](operands); the index is clamped into the branches
 
-Bodies are closed: what they read is an operand. Derivatives and batch rules are in
-`ir/control_rules.py`.
+Bodies are closed: what they read is an operand. Derivatives are in `ir/scan_vjp.py` and
+`ir/control_vjp.py`, batch rules in `ir/control_lanes.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracejit.ir import control_rules as rules
+from tracejit.ir.control_lanes import cond_batch, scan_batch, while_batch, while_pull_batch
+from tracejit.ir.control_vjp import cond_vjp, while_pull_vjp, while_vjp
 from tracejit.ir.graph import Array, Attr, Graph, primitive
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.primitives.tuples import results
@@ -127,14 +128,14 @@ def _cond_eval(index: Array, *operands: Array, branches: tuple[Graph, ...]) -> A
     return results(evaluate(branches[chosen], operands))
 
 
-primitive("scan", _scan_infer, _scan_eval, scan_vjp, batch=rules.scan_batch)
-primitive("while_loop", _while_infer, _while_eval, rules.while_vjp, batch=rules.while_batch)
+primitive("scan", _scan_infer, _scan_eval, scan_vjp, batch=scan_batch)
+primitive("while_loop", _while_infer, _while_eval, while_vjp, batch=while_batch)
 # Stands for the transpose of a loop of unknown length. Only its own transpose, forward mode, runs.
 primitive(
     "while_pull",
     _while_pull_infer,
     _while_pull_eval,
-    rules.while_pull_vjp,
-    batch=rules.while_pull_batch,
+    while_pull_vjp,
+    batch=while_pull_batch,
 )
-primitive("cond", _cond_infer, _cond_eval, rules.cond_vjp, batch=rules.cond_batch)
+primitive("cond", _cond_infer, _cond_eval, cond_vjp, batch=cond_batch)
