@@ -14,7 +14,8 @@ from math import prod
 
 from tracejit.codegen.machine import Machine
 from tracejit.ir import ops
-from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.loops import each_body
 from tracejit.ir.passes.hoist import hoist
 from tracejit.ir.types import DType, is_float

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Custom, Node, dependencies, topological
+from tracejit.ir.graph import Custom, Node, dependencies
 from tracejit.ir.masking import added, pulled
+from tracejit.ir.order import topological
 from tracejit.ir.types import TensorType, TupleType, is_float
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tracejit.ir import ops
 from tracejit.ir.copying import inlined
-from tracejit.ir.graph import Builder, Custom, Graph, Node, dependencies, topological
+from tracejit.ir.graph import Builder, Custom, Graph, Node, dependencies
 from tracejit.ir.lanes import Lanes, repeated
+from tracejit.ir.order import topological
 from tracejit.ir.types import TensorType, TupleType, tuple_type
 
 Backward = Callable[[Sequence[Node], Sequence[Node]], Sequence[Node | None]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tracejit.ir.graph import Builder, Graph, Node, dependencies, topological
+from tracejit.ir.graph import Builder, Graph, Node, dependencies
+from tracejit.ir.order import topological
 
 
 def inlined(builder: Builder, graph: Graph, inputs: Sequence[Node]) -> list[Node]:
     """The outputs of `graph`, computed in `builder` from `inputs`."""
-
     return transplanted(builder, graph.outputs, dict(zip(graph.inputs, inputs, strict=True)))
 
 
@@ -67,3 +67,28 @@ def copied(
             )
             known.update(zip(custom.outputs, fresh, strict=True))
     return [new(output) for output in outputs]
+
+
+def rebuild(graph: Graph, rewrite: Callable[[Builder, Node, tuple[Node, ...]], Node]) -> Graph:
+    """A new graph in a new builder: the frame that every node-by-node pass fills in.
+
+    rewrite(builder, node, inputs) gives what stands for `node`, whose operands are already
+    rewritten to `inputs`. Inputs and donations are kept. Locations follow the old node.
+    """
+    builder = Builder()
+    new: dict[Node, Node] = {}
+    for node in graph.inputs:
+        with builder.at(node.loc):
+            new[node] = builder.input(graph.input_name(node), node.type)
+    for node in graph.nodes():
+        if node in new:
+            continue
+        builder.loc = node.loc
+        new[node] = rewrite(builder, node, tuple(new[i] for i in node.inputs))
+        assert new[node].type == node.type, f"{node.op}: rewritten to another type"
+    return Graph(
+        graph.name,
+        tuple(new[n] for n in graph.inputs),
+        tuple(new[n] for n in graph.outputs),
+        graph.donated,
+    )

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from tracejit.ir.copying import rebuild
 from tracejit.ir.draft import VIRTUAL, Draft, through_movement
 from tracejit.ir.fuser import Fuser
-from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node
 from tracejit.ir.group import Group
 from tracejit.ir.loops import bodies, carrying
 from tracejit.ir.recompute import recompute

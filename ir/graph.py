@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tracejit.ir.order import topological
 from tracejit.ir.types import DType, DTypeError, Shape, ShapeError, TensorType
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
@@ -376,58 +377,3 @@ class Graph:
         from tracejit.ir.text import print_graph
 
         return print_graph(self)
-
-
-def operands(node: Node) -> tuple[Node, ...]:
-    return node.inputs
-
-
-def topological(
-    roots: Sequence[Node],
-    first: Sequence[Node] = (),
-    needs: Callable[[Node], tuple[Node, ...]] = operands,
-) -> list[Node]:
-    """Nodes reachable from `roots`, operands before users, after those of `first`. Iterative.
-
-    needs(node): what comes before a node.
-    """
-    order = dict.fromkeys(first)
-    for root in roots:
-        stack = [(root, iter(needs(root)))] if root not in order else []
-        pending = {root}
-        while stack:
-            node, left = stack[-1]
-            for operand in left:
-                if operand not in order and operand not in pending:
-                    pending.add(operand)
-                    stack.append((operand, iter(needs(operand))))
-                    break
-            else:
-                order[node] = None
-                stack.pop()
-    return list(order)
-
-
-def rebuild(graph: Graph, rewrite: Callable[[Builder, Node, tuple[Node, ...]], Node]) -> Graph:
-    """A new graph in a new builder: the frame that every node-by-node pass fills in.
-
-    rewrite(builder, node, inputs) gives what stands for `node`, whose operands are already
-    rewritten to `inputs`. Inputs and donations are kept. Locations follow the old node.
-    """
-    builder = Builder()
-    new: dict[Node, Node] = {}
-    for node in graph.inputs:
-        with builder.at(node.loc):
-            new[node] = builder.input(graph.input_name(node), node.type)
-    for node in graph.nodes():
-        if node in new:
-            continue
-        builder.loc = node.loc
-        new[node] = rewrite(builder, node, tuple(new[i] for i in node.inputs))
-        assert new[node].type == node.type, f"{node.op}: rewritten to another type"
-    return Graph(
-        graph.name,
-        tuple(new[n] for n in graph.inputs),
-        tuple(new[n] for n in graph.outputs),
-        graph.donated,
-    )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tracejit.ir import ops
-from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,9 @@ from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
 from tracejit.ir.copying import inlined, transplanted
 from tracejit.ir.draft import VIRTUAL
-from tracejit.ir.graph import Attr, Builder, Graph, Nested, Node, topological
+from tracejit.ir.graph import Attr, Builder, Graph, Nested, Node
 from tracejit.ir.loops import Scan, scan_items
+from tracejit.ir.order import topological
 from tracejit.ir.primitives.costly import EXPENSIVE
 from tracejit.ir.types import is_float
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Attr, Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Attr, Builder, Graph, Node
 from tracejit.ir.types import is_float
 
 # Fewer terms are not worth the copy that puts their operands side by side.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tracejit.ir.batching import body_in_lanes
-from tracejit.ir.copying import transplanted
+from tracejit.ir.copying import rebuild, transplanted
 from tracejit.ir.draft import CONTRACTIONS, VIRTUAL
-from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.passes.loops import change_scans

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.loops import Scan
 
 # From the parts of a scan, on new operands, and the results that are used: a node per result.

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from tracejit.ir import ops
 from tracejit.ir.copying import inlined
-from tracejit.ir.graph import Builder, Graph, Node, topological
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.loops import Scan, scan_items
+from tracejit.ir.order import topological
 
 Group = tuple[Node, ...]
 

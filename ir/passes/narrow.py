@@ -6,7 +6,8 @@ The gradient of a padded convolution is one over the padded input, cut back to i
 from __future__ import annotations
 
 from tracejit.ir import ops
-from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Builder, Graph, Node
 
 
 def narrow(graph: Graph) -> Graph:

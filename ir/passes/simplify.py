@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tracejit.ir.graph import Builder, Graph, Node, rebuild
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.passes.fold import folded
 from tracejit.ir.patterns import Pattern, build
 from tracejit.ir.rules import BY_OP

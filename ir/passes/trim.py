@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from tracejit.ir import ops
 from tracejit.ir.copying import inlined, transplanted
-from tracejit.ir.graph import Builder, Graph, Node, topological
+from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.loops import Scan, scan_items
+from tracejit.ir.order import topological
 from tracejit.ir.passes.loops import change_scans
 
 

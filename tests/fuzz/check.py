@@ -16,8 +16,10 @@ import numpy as np
 from tests.fuzz.choices import is_inexact
 from tests.fuzz.inputs import random_inputs
 from tests.fuzz.tables import SUMS
-from tracejit.ir.graph import Array, Builder, Graph, Node, rebuild, topological
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import Array, Builder, Graph, Node
 from tracejit.ir.interpreter import evaluate
+from tracejit.ir.order import topological
 from tracejit.ir.types import BF16, F16, F32, F64, is_float
 
 Backend = Callable[[Graph, Sequence[Array]], list[Array]]

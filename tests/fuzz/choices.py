@@ -24,7 +24,8 @@ from tests.fuzz.tables import (
     STEP_WEIGHTS,
 )
 from tracejit.ir import ops
-from tracejit.ir.graph import PRIMITIVES, Builder, Node, topological
+from tracejit.ir.graph import PRIMITIVES, Builder, Node
+from tracejit.ir.order import topological
 from tracejit.ir.types import BOOL, DTYPES, DType, Shape, TensorType, is_float, is_integer
 
 T = TypeVar("T")

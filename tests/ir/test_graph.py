@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tracejit.ir import config, ops
-from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Loc, Node, primitive, rebuild, topological
+from tracejit.ir.copying import rebuild
+from tracejit.ir.graph import PRIMITIVES, Builder, Graph, Loc, Node, primitive
+from tracejit.ir.order import topological
 from tracejit.ir.text import equal
 from tracejit.ir.types import (
     BF16,
