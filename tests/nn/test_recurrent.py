@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,43 @@ def test_a_step_learns_to_remember() -> None:
 def test_nonsense_is_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_arguments_are_named_in_the_order_of_keras() -> None:
+    """What `help` shows, of which all but the last line may be given by position."""
+    at_the_end = ["name", "trainable", "dtype"]
+    of_weights = [
+        *("kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias"),
+        *("kernel_regularizer", "recurrent_regularizer", "bias_regularizer"),
+        *("kernel_constraint", "recurrent_constraint", "bias_constraint"),
+        *("dropout", "recurrent_dropout"),
+    ]
+    gates = ["units", "activation", "recurrent_activation", "use_bias"]
+    loop = ["return_sequences", "return_state", "go_backwards", "stateful", "unroll"]
+    plain = [n for n in of_weights if n != "unit_forget_bias"]
+    layer = [*plain[:6], "activity_regularizer", *plain[6:]]
+    wanted = {
+        nn.LSTMCell: [*gates, *of_weights, "seed", *at_the_end, "activity_regularizer"],
+        nn.GRUCell: [*gates, *plain, "reset_after", "seed", *at_the_end, "activity_regularizer"],
+        nn.GRU: [*gates, *layer, "seed", *loop, "reset_after", "zero_output_for_mask", *at_the_end],
+        nn.SimpleRNN: [
+            *("units", "activation", "use_bias"),
+            *(*layer, *loop, "seed", "zero_output_for_mask", *at_the_end),
+        ],
+    }
+    for cls, names in wanted.items():
+        assert list(inspect.signature(cls).parameters) == names, cls.__name__
+    assert inspect.signature(nn.LSTM).parameters["recurrent_initializer"].default == "orthogonal"
+
+
+def test_arguments_are_taken_by_position() -> None:
+    layer = nn.GRU(2, "relu", "tanh", False, "zeros", "ones", return_sequences=True)
+    layer(X)
+    kernel, recurrent = layer.get_weights()
+    assert (kernel == 0).all()
+    assert (recurrent == 1).all()
+    assert nn.Bidirectional(layer).backward_layer.get_config()["recurrent_initializer"] == "ones"
+    with pytest.raises(TypeError, match="LSTM: got an unexpected keyword argument 'reset_after'"):
+        nn.LSTM(2, reset_after=True)
+    with pytest.raises(TypeError, match="GRUCell: missing a required argument: 'units'"):
+        nn.GRUCell()

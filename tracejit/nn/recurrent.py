@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from tracejit import tree
 from tracejit.control import scan
 from tracejit.errors import ShapeError
+from tracejit.nn.keras_order import RECURRENT, SEED_LAST, arguments, in_order
 from tracejit.nn.layer import Layer
 from tracejit.nn.recurrent_cells import (
     GRUCell,
@@ -158,74 +158,42 @@ def unrolled(f: Any, init: Any, xs: Any) -> tuple[Any, Any]:
     return init, tree.map(lambda *parts: np.stack(parts), *ys)
 
 
-_OF_THE_LOOP = {
-    name for cls in (RNN, Layer) for name in inspect.signature(cls.__init__).parameters
-} - {"self", "cell", "keywords"}
-
-
 class _RNNOf(RNN):
-    """An RNN that makes its cell: `settings` are both's."""
+    """An RNN that makes its cell."""
 
     cell_class: Any
 
-    def __init__(self, units: int, *, settings: dict[str, Any], **of_cell: Any) -> None:
-        of_loop = {name: settings[name] for name in settings.keys() & _OF_THE_LOOP}
-        of_cell |= {name: settings[name] for name in settings.keys() - _OF_THE_LOOP}
-        of_cell |= {"dtype": settings["dtype"]} if "dtype" in settings else {}
-        super().__init__(self.cell_class(units, **of_cell), **of_loop)
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        assert not args, "`in_order` gives names to all"
+        of_loop = arguments(RNN)
+        loop = {n: v for n, v in keywords.items() if n in of_loop}
+        cell = {n: v for n, v in keywords.items() if n not in of_loop or n == "dtype"}
+        super().__init__(self.cell_class(**cell), **loop)
 
     @property
     def units(self) -> int:
         return int(self.cell.units)
 
 
+@in_order(SEED_LAST, of=SimpleRNNCell)
 class SimpleRNN(_RNNOf):
-    """See `SimpleRNNCell` and `RNN`, whose keywords it takes."""
+    """See `SimpleRNNCell` and `RNN`."""
 
     cell_class = SimpleRNNCell
 
-    def __init__(
-        self, units: int, activation: Any = "tanh", use_bias: bool = True, **keywords: Any
-    ) -> None:
-        super().__init__(units, activation=activation, use_bias=use_bias, settings=keywords)
 
-
+@in_order(RECURRENT, of=LSTMCell)
 class LSTM(_RNNOf):
-    """See `LSTMCell` and `RNN`, whose keywords it takes. States: h and c."""
+    """See `LSTMCell` and `RNN`. States: h and c."""
 
     cell_class = LSTMCell
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            units, activation=activation, recurrent_activation=recurrent_activation,
-            use_bias=use_bias, settings=keywords,
-        )  # fmt: skip
 
-
+@in_order(RECURRENT, of=GRUCell)
 class GRU(_RNNOf):
-    """See `GRUCell` and `RNN`, whose keywords it takes."""
+    """See `GRUCell` and `RNN`."""
 
     cell_class = GRUCell
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            units, activation=activation, recurrent_activation=recurrent_activation,
-            use_bias=use_bias, settings=keywords,
-        )  # fmt: skip
 
 
 MERGES: dict[str, Callable[[Any, Any], Any]] = {

@@ -14,6 +14,7 @@ import numpy as np
 from tracejit import numpy as tnp
 from tracejit.nn import activations
 from tracejit.nn.core import Dropout
+from tracejit.nn.keras_order import CELL, CELL_SEED_LAST, in_order
 from tracejit.nn.layer import Layer, Weighted, arguments_of
 
 # (what a step reads, states) -> (output, new states)
@@ -37,7 +38,7 @@ class RecurrentCell(Weighted):
         self,
         units: int,
         activation: Any = "tanh",
-        use_bias: bool = True,
+        *args: Any,
         recurrent_initializer: Any = "orthogonal",
         recurrent_regularizer: Any = None,
         recurrent_constraint: Any = None,
@@ -46,7 +47,7 @@ class RecurrentCell(Weighted):
         seed: int | None = None,
         **keywords: Any,
     ) -> None:
-        super().__init__(activation, use_bias, **keywords)
+        super().__init__(activation, *args, **keywords)
         self.units = units
         self._recurrent = (recurrent_initializer, recurrent_regularizer, recurrent_constraint)
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
@@ -122,6 +123,7 @@ class RecurrentCell(Weighted):
         return np.matmul(h if factor is None else h * factor, self.read(self.recurrent_kernel))
 
 
+@in_order(CELL_SEED_LAST)
 class SimpleRNNCell(RecurrentCell):
     """h' = activation(x kernel + h recurrent_kernel + bias)."""
 
@@ -133,18 +135,12 @@ class SimpleRNNCell(RecurrentCell):
 class Gated(RecurrentCell):
     """A cell with a second activation, that of its gates."""
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(units, activation, use_bias, **keywords)
+    def __init__(self, *args: Any, recurrent_activation: Any = "sigmoid", **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.recurrent_activation = activations.get(recurrent_activation)
 
 
+@in_order(CELL)
 class LSTMCell(Gated):
     """c' = f c + i activation(g), h' = o activation(c'); the gates in the order i, f, g, o.
 
@@ -154,16 +150,8 @@ class LSTMCell(Gated):
     gates = 4
     states = 2
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        unit_forget_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **keywords)
+    def __init__(self, *args: Any, unit_forget_bias: bool = True, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.unit_forget_bias = unit_forget_bias
 
     def add_bias(self, shape: Any) -> Any:
@@ -181,6 +169,7 @@ class LSTMCell(Gated):
         return h, [h, c]
 
 
+@in_order(CELL_SEED_LAST)
 class GRUCell(Gated):
     """h' = z h + (1 - z) activation(g), g = x + r (h recurrent); in the order z, r, g.
 
@@ -190,16 +179,8 @@ class GRUCell(Gated):
 
     gates = 3
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        reset_after: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **keywords)
+    def __init__(self, *args: Any, reset_after: bool = True, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.reset_after = reset_after
 
     def bias_shape(self) -> tuple[int, ...]:
