@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Custom, Node, dependencies
@@ -24,18 +25,7 @@ def gradients(
     leads from a node to an output. The new nodes are put down to the source lines of the nodes they
     differentiate.
     """
-    total: dict[Node, Node] = {}
-    # Of an operation with several results: the cotangents of those that have one.
-    of_items: dict[Node, dict[int, Node]] = {}
-
-    def accumulate(node: Node, g: Node) -> None:
-        assert g.type == node.type, f"{node.op}: cotangent {g.type} of {node.type}"
-        total[node] = added(total[node], g) if node in total else g
-        if node.op == "item":
-            (packed,), (index,) = node.inputs, node.attrs.values()
-            assert isinstance(index, int)
-            of_items.setdefault(packed, {})[index] = total[node]
-
+    sums = _Cotangents({}, {})
     sweep = _between(wrt, outputs, set(wrt) if independent else set())
     on_path = {*sweep, *wrt}
     # The outputs of one custom rule are differentiated together, when all have their cotangents.
@@ -44,21 +34,40 @@ def gradients(
         if node in node.builder.customs:
             first_of.setdefault(node.builder.customs[node], node)
     for output, g in zip(outputs, cotangents, strict=True):
-        accumulate(output, g)
+        sums.add(output, g)
     for node in reversed(sweep):
         custom = node.builder.customs.get(node)
         with node.builder.at(node.loc.backward() if node.loc else None):
             if custom is None:
-                given = _packed(node, of_items[node]) if node in of_items else total.get(node)
-                operands, parts = node.inputs, _parts(node, given)
+                operands, parts = node.inputs, _parts(node, sums.of(node))
             elif first_of[custom] is node:
-                operands, parts = custom.operands, _custom_parts(custom, total)
+                operands, parts = custom.operands, _custom_parts(custom, sums.total)
             else:
                 continue
             for operand, part in zip(operands, parts, strict=True):
                 if part is not None and operand in on_path:
-                    accumulate(operand, part)
-    return [total[node] if node in total else ops.zeros_like(node) for node in wrt]
+                    sums.add(operand, part)
+    return [sums.total[node] if node in sums.total else ops.zeros_like(node) for node in wrt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cotangents:
+    """What has come to each node so far; of_items: to the results of an operation with several."""
+
+    total: dict[Node, Node]
+    of_items: dict[Node, dict[int, Node]]
+
+    def add(self, node: Node, g: Node) -> None:
+        assert g.type == node.type, f"{node.op}: cotangent {g.type} of {node.type}"
+        self.total[node] = added(self.total[node], g) if node in self.total else g
+        if node.op == "item":
+            (packed,), (index,) = node.inputs, node.attrs.values()
+            assert isinstance(index, int)
+            self.of_items.setdefault(packed, {})[index] = self.total[node]
+
+    def of(self, node: Node) -> Node | None:
+        items = self.of_items.get(node)
+        return self.total.get(node) if items is None else _packed(node, items)
 
 
 def _parts(node: Node, g: Node | None) -> Sequence[Node | None]:

@@ -19,6 +19,8 @@ from tracejit.source import here
 from tracejit.tracer import Tracer
 
 _LETTERS = "".join(sorted(ascii_letters))
+# Labels of the axes that an ellipsis stands for, the last axis last.
+_SPARE = "".join(chr(c) for c in range(0x100, 0x120))
 
 
 @traces(np.einsum)
@@ -74,48 +76,61 @@ def _named_axes(*given: Any) -> tuple[str, tuple[Any, ...]]:
 
 
 def _parse(subscripts: str, values: list[Tracer]) -> tuple[list[str], str]:
-    """The labels of each operand and of the result; an ellipsis becomes capital letters unused."""
+    """The labels of each operand and of the result; an ellipsis becomes capital letters unused.
+
+    Axes of size 1 in `values` are broadcast to the size that other operands give their label.
+    """
     left, arrow, result = subscripts.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(values):
-        raise ShapeError(
-            f"einsum: {subscripts!r} names {len(terms)} operands, given {len(values)}{here()}"
-        )
-    spare = [chr(c) for c in range(0x100, 0x140)]
-    most = 0
-    for position, (term, value) in enumerate(zip(terms, values, strict=True)):
-        count = value.ndim - len(term.replace("...", ""))
-        if count < 0 or (count and "..." not in term):
-            raise ShapeError(f"einsum: {term!r} does not fit {value.node.type}{here()}")
-        most = max(most, count)
-        terms[position] = term.replace("...", "".join(spare[32 - count : 32]))
-    dots = "".join(spare[32 - most : 32])
-    if not arrow:
-        labels = "".join(terms)
-        result = dots + "".join(
-            sorted(c for c in set(labels) if labels.count(c) == 1 and c not in dots)
-        )
-    result = result.replace("...", dots)
+    terms, dots = _spelled_out(subscripts, left.split(","), values)
+    result = result.replace("...", dots) if arrow else dots + _named_once(terms, dots)
     for label in result:
         if result.count(label) > 1 or not any(label in term for term in terms):
             raise ShapeError(
                 f"einsum: {subscripts!r}: {label!r} of the result must be in the operands, and in"
                 f" the result once{here()}"
             )
-    sizes: dict[str, int] = {}
-    for term, value in zip(terms, values, strict=True):
-        for label, size in zip(term, value.shape, strict=True):
-            if size not in (1, sizes.setdefault(label, size)):
-                if sizes[label] != 1:
-                    raise ShapeError(
-                        f"einsum: {subscripts!r}: sizes {sizes[label]} and {size} of"
-                        f" {label!r} differ{here()}"
-                    )
-                sizes[label] = size
+    sizes = _sizes(subscripts, terms, values)
     for position, (term, value) in enumerate(zip(terms, values, strict=True)):
         shape = tuple(sizes[label] for label in term)
         values[position] = value.trace.wrap(broadcast_to(value.node, shape))
     return terms, result
+
+
+def _spelled_out(subscripts: str, terms: list[str], values: list[Tracer]) -> tuple[list[str], str]:
+    """Terms with labels for the axes of their ellipses, and the labels of the longest one."""
+    if len(terms) != len(values):
+        raise ShapeError(
+            f"einsum: {subscripts!r} names {len(terms)} operands, given {len(values)}{here()}"
+        )
+    full, most = [], 0
+    for term, value in zip(terms, values, strict=True):
+        count = value.ndim - len(term.replace("...", ""))
+        if count < 0 or (count and "..." not in term):
+            raise ShapeError(f"einsum: {term!r} does not fit {value.node.type}{here()}")
+        most = max(most, count)
+        full.append(term.replace("...", _SPARE[len(_SPARE) - count :]))
+    return full, _SPARE[len(_SPARE) - most :]
+
+
+def _named_once(terms: list[str], dots: str) -> str:
+    """The labels of a result that is not written out, besides those of its ellipsis."""
+    labels = "".join(terms)
+    return "".join(sorted(c for c in set(labels) if labels.count(c) == 1 and c not in dots))
+
+
+def _sizes(subscripts: str, terms: list[str], values: list[Tracer]) -> dict[str, int]:
+    """The size of each label."""
+    sizes: dict[str, int] = {}
+    for term, value in zip(terms, values, strict=True):
+        for label, size in zip(term, value.shape, strict=True):
+            known = sizes.setdefault(label, size)
+            if size != known and 1 not in (size, known):
+                raise ShapeError(
+                    f"einsum: {subscripts!r}: sizes {known} and {size} of {label!r} differ{here()}"
+                )
+            if known == 1:
+                sizes[label] = size
+    return sizes
 
 
 def _diagonal(term: str, value: Tracer) -> tuple[str, Tracer]:

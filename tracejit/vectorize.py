@@ -16,8 +16,9 @@ from tracejit.ir import ops
 from tracejit.ir.batching import batched, in_lanes
 from tracejit.ir.graph import Node
 from tracejit.source import here, user_loc
-from tracejit.trace import Trace, strengthen
+from tracejit.trace import Cell, Trace, strengthen
 from tracejit.transform import concrete, function_name, tracing
+from tracejit.variable import Variable
 
 
 def vmap(
@@ -49,14 +50,7 @@ def vmap(
             ends = _spread("out_axes", name, out_axes, result)
             assigned = [v for v in trace.cells.items() if v[1].assigned]
             known = batched([*nodes, *(c.now.node for _, c in assigned)], lanes, size)
-            for variable, cell in assigned:
-                if cell.now.node in known and variable is debug.printed():
-                    cell.now = trace.wrap(ops.reduce_max(known[cell.now.node], (0,)))
-                elif cell.now.node in known:
-                    raise UnsupportedError(
-                        f"vmap: {name} assigns a value per element to variable"
-                        f" {variable.name!r}{here()}; return it instead"
-                    )
+            _assign(trace, name, assigned, known)
             moved = [
                 trace.wrap(_placed(name, n, known, size, end))
                 for n, end in zip(nodes, ends, strict=True)
@@ -65,6 +59,21 @@ def vmap(
             return concrete(trace, out) if outermost else out
 
     return wrapped
+
+
+def _assign(
+    trace: Trace, name: str, assigned: list[tuple[Variable, Cell]], known: dict[Node, Node]
+) -> None:
+    """What f assigned: the same value in all elements, or a count that debug.print keeps."""
+    for variable, cell in assigned:
+        if cell.now.node not in known:
+            continue
+        if variable is not debug.printed():
+            raise UnsupportedError(
+                f"vmap: {name} assigns a value per element to variable"
+                f" {variable.name!r}{here()}; return it instead"
+            )
+        cell.now = trace.wrap(ops.reduce_max(known[cell.now.node], (0,)))
 
 
 def _argument_axes(

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -161,47 +162,55 @@ class IterableBatches:
 
 
 def read_ahead(source: Iterator[Any], limit: int | None) -> Iterator[Any]:
-    """What the iterator gives, made on a thread at most a few items early."""
-    waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(_READ_AHEAD)
-    stop = threading.Event()
+    """What the iterator gives, at most `limit` items, made on a thread a few items early."""
+    reader = _Reader(islice(source, limit))
+    thread = threading.Thread(target=reader.read, name="tracejit-batches", daemon=True)
+    thread.start()
+    try:
+        yield from reader.items()
+    finally:
+        reader.stop.set()
+        thread.join()
 
-    def put(item: tuple[bool, Any]) -> bool:
-        while not stop.is_set():
+
+class _Reader:
+    """Hands items from a thread that makes them to one that takes them."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self.source = source
+        self.stop = threading.Event()
+        # An item, or what ended the source: None, or what it raised.
+        self._made: queue.Queue[tuple[bool, Any]] = queue.Queue(_READ_AHEAD)
+
+    def read(self) -> None:
+        """Makes items until there are no more, or nobody wants them."""
+        try:
+            for item in self.source:
+                if not self._put(True, item):
+                    return
+            self._put(False, None)
+        except BaseException as error:
+            self._put(False, error)
+
+    def _put(self, more: bool, item: Any) -> bool:
+        while not self.stop.is_set():
             try:
-                waiting.put(item, timeout=0.05)
+                self._made.put((more, item), timeout=0.05)
                 return True
             except queue.Full:
                 continue
         return False
 
-    def read() -> None:
-        try:
-            taken = 0
-            while limit is None or taken < limit:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                taken += 1
-                if not put((True, item)):
-                    return
-            put((False, None))
-        except BaseException as error:
-            put((False, error))
-
-    thread = threading.Thread(target=read, name="tracejit-batches", daemon=True)
-    thread.start()
-    try:
+    def items(self) -> Iterator[Any]:
+        """Raises what making them raised."""
         while True:
-            more, item = waiting.get()
-            if not more:
-                if item is not None:
-                    raise item
+            more, item = self._made.get()
+            if more:
+                yield item
+            elif item is None:
                 return
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            else:
+                raise item
 
 
 Batches = ArrayBatches | IterableBatches

@@ -100,7 +100,7 @@ class Ahead:
 
     def __init__(self, jobs: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:
         self._thread: threading.Thread | None = None
-        self.jobs_left = bool(jobs)
+        self._whole: int | None = None  # examples in the first batch
         if jobs:
             self._thread = threading.Thread(target=self._compile, args=(jobs,), daemon=True)
             self._thread.start()
@@ -116,7 +116,16 @@ class Ahead:
     def wait(self) -> None:
         if self._thread is not None:
             self._thread.join()
-            self._thread, self.jobs_left = None, False
+            self._thread = None
+
+    def meet(self, x: Any) -> None:
+        """Waits if a batch is not as large as the first, whose step was compiled before."""
+        if self._thread is not None:
+            examples = len(tree.leaves(x)[0])
+            if self._whole is None:
+                self._whole = examples
+            if examples != self._whole:
+                self.wait()
 
 
 def compile_for(step: Any, batch: tuple[Any, ...]) -> None:
@@ -204,15 +213,11 @@ class _Run:
             callback.on_epoch_begin(number)
         bar.begin(number, self.epochs, self.source.steps)
         before, after, due, ahead = self.before, self.after, bar.due, self.ahead
-        whole, taken, result = None, 0, None
+        taken, result = 0, None
         for x, y, w in self.source.epoch(number):
             for callback in before:
                 callback.on_train_batch_begin(taken)
-            if ahead.jobs_left:
-                examples = len(tree.leaves(x)[0])
-                whole = whole or examples
-                if examples != whole:
-                    ahead.wait()
+            ahead.meet(x)
             result = step(x, y, w)
             taken += 1
             if after:
@@ -260,13 +265,9 @@ def evaluate(model: Any, source: Batches) -> Logs:
     step = model.step("test")
     ahead = _prepared(source, "test", model)
     model.compiled.reset()
-    whole = None
     result: Any = None
     for batch in source.epoch(0):
-        examples = len(tree.leaves(batch[0])[0])
-        if whole is not None and examples != whole:
-            ahead.wait()
-        whole = examples
+        ahead.meet(batch[0])
         result = step(*batch)
     ahead.wait()
     if isinstance(result, dict):
@@ -280,12 +281,9 @@ def predict(model: Any, source: Batches) -> Any:
     model.build_with(source.shapes()[0][0])
     step = model.step("predict")
     ahead = _prepared(source, "predict", model)
-    found, whole = [], None
+    found = []
     for x, _, _ in source.epoch(0):
-        examples = len(tree.leaves(x)[0])
-        if whole is not None and examples != whole:
-            ahead.wait()
-        whole = examples
+        ahead.meet(x)
         found.append(step(x))
     ahead.wait()
     return tree.map(lambda *parts: np.concatenate(parts), *found)
