@@ -26,7 +26,7 @@ class BodyTrace(Trace):
         self.around: dict[Node, Node] = {}
 
     def check(self, tracer: Tracer) -> Tracer:
-        if tracer.trace is self:
+        if tracer.home is self:
             return tracer
         return self._inside(self.parent.check(tracer))
 

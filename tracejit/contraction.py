@@ -27,9 +27,9 @@ def contract(a: Tracer, b: Tracer, inner: tuple[Ints, Ints], batch: tuple[Ints, 
                 f" differ{here()}"
             )
     if a.dtype != BOOL:
-        return a.trace.wrap(ops.dot_general(a.node, b.node, inner, batch))
+        return a.home.wrap(ops.dot_general(a.node, b.node, inner, batch))
     count = ops.dot_general(cast(a.node, I32), cast(b.node, I32), inner, batch)
-    return a.trace.wrap(cast(count, BOOL))
+    return a.home.wrap(cast(count, BOOL))
 
 
 def matmul(x1: Any, x2: Any) -> Any:
@@ -51,8 +51,8 @@ def matmul(x1: Any, x2: Any) -> Any:
             f"matmul: {a.node.type} @ {b.node.type}: batch sizes {list(a.shape[:-2])} and"
             f" {list(b.shape[:-2])} do not broadcast{here()}"
         ) from None
-    a = a.trace.wrap(broadcast_to(a.node, lead + a.shape[-2:]))
-    b = b.trace.wrap(broadcast_to(b.node, lead + b.shape[-2:]))
+    a = a.home.wrap(broadcast_to(a.node, lead + a.shape[-2:]))
+    b = b.home.wrap(broadcast_to(b.node, lead + b.shape[-2:]))
     axes = tuple(range(len(lead)))
     return contract(a, b, ((a.ndim - 1,), (b.ndim - 2,)), (axes, axes))
 

@@ -29,7 +29,7 @@ def bincount(x: Any, weights: Any, length: int) -> Any:
     beyond = emit("or", below, emit("ge", node, ops.full_like(node, length)))
     target = emit("select", beyond, ops.full_like(node, length), node)
     rows = ops.scatter_add_rows(target, values, length + 1)
-    return index.trace.wrap(ops.slice(rows, (0,), (length,)))
+    return index.home.wrap(ops.slice(rows, (0,), (length,)))
 
 
 @traces(np.histogram_bin_edges)

@@ -10,8 +10,7 @@ import numpy as np
 from tracejit.functions import axis_of, checked_dtype, lift, traces
 from tracejit.ir import ops
 from tracejit.ir.graph import Node, Scalar
-from tracejit.ir.types import is_float
-from tracejit.lowering import cast, emit
+from tracejit.lowering import cast, emit, least, most
 from tracejit.promotion import sum_dtype
 from tracejit.tracer import Tracer
 
@@ -20,29 +19,12 @@ Combine = Callable[[Node, Node], Node]
 _BLOCK = 16  # elements: four steps inside, and a sixteenth of the work remains
 
 
-def _lowest(x: Node) -> Scalar:
-    if is_float(x.dtype):
-        return -float("inf")
-    return False if x.dtype.kind == "b" else _limits(x).min
-
-
-def _highest(x: Node) -> Scalar:
-    if is_float(x.dtype):
-        return float("inf")
-    return True if x.dtype.kind == "b" else _limits(x).max
-
-
-def _limits(x: Node) -> Any:
-    kind: Any = x.dtype
-    return np.iinfo(kind)
-
-
 # How two neighbours combine, and what changes nothing.
 SCANS: dict[str, Callable[[Node], Scalar]] = {
     "add": lambda x: 0,
     "mul": lambda x: 1,
-    "maximum": _lowest,
-    "minimum": _highest,
+    "maximum": lambda x: least(x.dtype),
+    "minimum": lambda x: most(x.dtype),
 }
 
 
@@ -83,13 +65,13 @@ def along(op: str, x: Tracer, axis: int) -> Tracer:
     d = axis_of(x.ndim, axis)
     order = (*(i for i in range(x.ndim) if i != d), d)
     scanned = running(op, ops.transpose(x.node, order))
-    return x.trace.wrap(ops.transpose(scanned, ops.inverse(order)))
+    return x.home.wrap(ops.transpose(scanned, ops.inverse(order)))
 
 
 def _summed(op: str, a: Any, axis: int | None, dtype: Any) -> Tracer:
     x = lift(a)
     wanted = sum_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    x = x.trace.wrap(cast(x.node, wanted))
+    x = x.home.wrap(cast(x.node, wanted))
     if axis is None or (x.ndim == 0 and axis in (0, -1)):
         x, axis = lift(np.reshape(x, -1)), 0
     return along(op, x, axis)
@@ -114,7 +96,7 @@ def _cumulative(op: str, x: Any, axis: int | None, dtype: Any, include_initial: 
     if not include_initial:
         return out
     low = [int(i == d) for i in range(out.ndim)]
-    return out.trace.wrap(ops.pad(out.node, SCANS[op](out.node), low, [0] * out.ndim))
+    return out.home.wrap(ops.pad(out.node, SCANS[op](out.node), low, [0] * out.ndim))
 
 
 @traces(np.cumulative_sum)

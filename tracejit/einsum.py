@@ -92,7 +92,7 @@ def _parse(subscripts: str, values: list[Tracer]) -> tuple[list[str], str]:
     sizes = _sizes(subscripts, terms, values)
     for position, (term, value) in enumerate(zip(terms, values, strict=True)):
         shape = tuple(sizes[label] for label in term)
-        values[position] = value.trace.wrap(broadcast_to(value.node, shape))
+        values[position] = value.home.wrap(broadcast_to(value.node, shape))
     return terms, result
 
 
@@ -150,7 +150,7 @@ def _summed(term: str, value: Tracer, needed: set[str]) -> tuple[str, Tracer]:
     if gone:
         node: Node = value.node
         op = "reduce_max" if value.dtype == BOOL else "reduce_sum"
-        value = value.trace.wrap(emit(op, node, axes=tuple(gone)))
+        value = value.home.wrap(emit(op, node, axes=tuple(gone)))
     return "".join(label for label in term if label in needed), value
 
 

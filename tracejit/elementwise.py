@@ -86,10 +86,14 @@ def fmod(x: Node, y: Node) -> Node:
 
 
 def fmax(x: Node, y: Node) -> Node:
+    if x.dtype == BOOL:
+        return emit("or", x, y)
     return select(emit("ne", x, x), y, select(emit("ne", y, y), x, emit("maximum", x, y)))
 
 
 def fmin(x: Node, y: Node) -> Node:
+    if x.dtype == BOOL:
+        return emit("and", x, y)
     return select(emit("ne", x, x), y, select(emit("ne", y, y), x, emit("minimum", x, y)))
 
 

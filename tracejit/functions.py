@@ -28,11 +28,13 @@ class _Parameters:
 
     known: the keywords that the form takes. order: NumPy's own order of names. same: as many
     leading parameters stand at the same place in the form; what comes after goes by name.
+    any_name: the form takes keywords of every name, for a function of the user's.
     """
 
     known: frozenset[str]
     order: tuple[str, ...]
     same: int
+    any_name: bool
 
 
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -132,7 +134,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str
     if function in VIEWS:
         _note_views([a for a in args if type(a) is Tracer], result)
     elif type(result) is Tracer and function is not np.astype and any(result is a for a in args):
-        result = result.trace.wrap(result.node, result.weak)  # nothing to do is still a copy
+        result = result.home.wrap(result.node, result.weak)  # nothing to do is still a copy
         result.own = True
     return result
 
@@ -160,7 +162,7 @@ def _accepted(
     if len(args) > known.same:
         named = dict(zip(known.order[known.same :], args[known.same :], strict=False))
         args, keywords = args[: known.same], {**named, **keywords}
-    if not keywords:
+    if not keywords or known.any_name:
         return args, keywords
     for key in keywords.keys() - known.known:
         value = keywords[key]
@@ -180,12 +182,13 @@ def _usual(value: Any, usual: tuple[Any, ...]) -> bool:
 def _compared(function: Callable[..., Any], form: Callable[..., Any]) -> _Parameters:
     mine = inspect.signature(form).parameters
     known = frozenset(mine)
+    any_name = any(p.kind is p.VAR_KEYWORD for p in mine.values())
     if any(p.kind is p.VAR_POSITIONAL for p in mine.values()):
-        return _Parameters(known, (), sys.maxsize)
+        return _Parameters(known, (), sys.maxsize, any_name)
     try:
         theirs = inspect.signature(function).parameters
     except ValueError:  # a function in C without a signature: its forms keep NumPy's order
-        return _Parameters(known, (), sys.maxsize)
+        return _Parameters(known, (), sys.maxsize, any_name)
     same = 0
     for name, other in zip(theirs, mine, strict=False):
         by_name_only = theirs[name].kind is not inspect.Parameter.POSITIONAL_ONLY
@@ -193,7 +196,7 @@ def _compared(function: Callable[..., Any], form: Callable[..., Any]) -> _Parame
         if same and by_name_only and name != other:
             break
         same += 1
-    return _Parameters(known, tuple(theirs), same)
+    return _Parameters(known, tuple(theirs), same, any_name)
 
 
 def checked_dtype(dtype: Any) -> Any:

@@ -28,7 +28,7 @@ def getitem(x: Tracer, index: Any) -> Any:
     items = expanded(x, index if isinstance(index, tuple) else (index,))
     if any(is_array(i) for i in items):
         return _advanced(x, items)
-    view = x.trace.wrap(_basic(x.node, items))
+    view = x.home.wrap(_basic(x.node, items))
     if not all(map(is_int, items)):  # of ints alone it is an element, and no view
         x.shares(view)
     return view
@@ -154,7 +154,7 @@ def _advanced(x: Tracer, items: list[Any]) -> Any:
     from tracejit.selection import integer_index, take
 
     views = [slice(None) if is_array(i) or is_int(i) else i for i in items]
-    x = x.trace.wrap(_basic(x.node, views))
+    x = x.home.wrap(_basic(x.node, views))
     where = [p for p, i in enumerate(items) if is_array(i) or is_int(i)]
     arrays = []
     for position in where:

@@ -35,7 +35,7 @@ def matrices(name: str, *values: Any) -> list[Tracer]:
             " cast with .astype(np.float32)"
         )
     wide = F32 if tracers[0].dtype == F32 else F64
-    return [x.trace.wrap(cast(x.node, wide)) for x in tracers]
+    return [x.home.wrap(cast(x.node, wide)) for x in tracers]
 
 
 def eps(x: Tracer) -> float:
@@ -46,7 +46,7 @@ def eps(x: Tracer) -> float:
 
 def _call(name: str, *operands: Tracer, **attrs: Attr) -> tuple[Tracer, ...]:
     nodes = ops.host_call(f"linalg.{name}", *(x.node for x in operands), **attrs)
-    return tuple(operands[0].trace.wrap(node) for node in nodes)
+    return tuple(operands[0].home.wrap(node) for node in nodes)
 
 
 @traces(np.linalg.solve)
@@ -55,9 +55,9 @@ def solve(a: Any, b: Any) -> Any:
     x, y = matrices("solve", a, b)
     right = y.node if y.ndim != 1 else ops.reshape(y.node, (*y.shape, 1))
     lead = np.broadcast_shapes(x.shape[:-2], right.shape[:-2])
-    left = x.trace.wrap(broadcast_to(x.node, (*lead, *x.shape[-2:])))
+    left = x.home.wrap(broadcast_to(x.node, (*lead, *x.shape[-2:])))
     right = broadcast_to(right, (*lead, *right.shape[-2:]))
-    (out,) = _call("solve", left, x.trace.wrap(right))
+    (out,) = _call("solve", left, x.home.wrap(right))
     return out if y.ndim != 1 else np.squeeze(out, -1)
 
 

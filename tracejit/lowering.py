@@ -6,10 +6,13 @@ Everything here takes and gives nodes of one builder.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
+
+import numpy as np
 
 from tracejit.ir import ops
-from tracejit.ir.graph import PRIMITIVES, Attr, Node
-from tracejit.ir.types import DType, Shape, ShapeError, TensorType
+from tracejit.ir.graph import PRIMITIVES, Attr, Node, Scalar
+from tracejit.ir.types import BOOL, DType, Shape, ShapeError, TensorType, is_float
 from tracejit.source import here
 
 
@@ -26,6 +29,20 @@ def cast(x: Node, dtype: DType) -> Node:
     if value is not None and not (isinstance(value, float) and dtype.kind in "iu"):
         return x.builder.full(value, TensorType(x.shape, dtype))
     return ops.cast(x, dtype)
+
+
+def least(dtype: DType) -> Scalar:
+    """What the maximum with is the other."""
+    if is_float(dtype):
+        return -inf
+    return False if dtype == BOOL else int(np.iinfo(dtype.str).min)
+
+
+def most(dtype: DType) -> Scalar:
+    """What the minimum with is the other."""
+    if is_float(dtype):
+        return inf
+    return True if dtype == BOOL else int(np.iinfo(dtype.str).max)
 
 
 def broadcast_to(x: Node, shape: Shape) -> Node:

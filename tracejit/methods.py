@@ -1,4 +1,4 @@
-"""The methods of ufuncs: reduce, accumulate, outer; and out=, where=, at, which write.
+"""The methods of ufuncs: reduce, reduceat, accumulate, outer; and out=, where=, at, which write.
 
 A traced array is a value, and a write gives the *name* another: the tracer that was passed as out=
 stands for the result from there on. That is NumPy's meaning as long as nobody else sees the memory,
@@ -16,12 +16,16 @@ from tracejit.cumulative import ACCUMULATE, accumulate
 from tracejit.errors import UnsupportedError
 from tracejit.functions import axes_of, axis_of, lift
 from tracejit.indexing import check_bounds, expanded
-from tracejit.ir.types import BOOL
-from tracejit.lowering import broadcast_to, cast
+from tracejit.ir.types import BOOL, DType, is_float
+from tracejit.lowering import broadcast_to, cast, least, most
+from tracejit.movement import moveaxis
 from tracejit.source import here
 from tracejit.tracer import Tracer
 from tracejit.ufuncs import apply, unsupported
 from tracejit.variable import Variable
+
+# `reduceat` of more parts takes a mask for each, all at once: so many kernels are slow to compile.
+MANY_PARTS = 32
 
 _REDUCTIONS: dict[np.ufunc, Any] = {
     np.add: np.sum,
@@ -41,18 +45,27 @@ def _log_sum(x: Tracer, axis: int, base: Any) -> Any:
     return np.squeeze(safe, axis) + log(np.sum(exp(x - safe), axis=axis))
 
 
-# Associative ufuncs without a reduction of their own: what none of them changes.
-_FOLDED: dict[np.ufunc, Any] = {
-    np.bitwise_and: -1,
-    np.bitwise_or: 0,
-    np.bitwise_xor: 0,
-    np.logical_xor: False,
-    np.fmax: np.nan,
-    np.fmin: np.nan,
-    np.hypot: 0,
-    np.logaddexp: -np.inf,
-    np.logaddexp2: -np.inf,
-}
+# Associative ufuncs without a reduction of their own.
+_FOLDED = frozenset(
+    {
+        np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.fmax, np.fmin, np.hypot,
+        np.logaddexp, np.logaddexp2,
+    }
+)  # fmt: skip
+
+
+def _neutral(ufunc: np.ufunc, dtype: DType) -> Any:
+    """What changes no element of that dtype."""
+    neutral: dict[np.ufunc, Any] = {
+        np.bitwise_and: True if dtype == BOOL else -1,
+        np.fmax: np.nan if is_float(dtype) else least(dtype),
+        np.fmin: np.nan if is_float(dtype) else most(dtype),
+        np.maximum: least(dtype),
+        np.minimum: most(dtype),
+        np.logaddexp: -np.inf,
+        np.logaddexp2: -np.inf,
+    }
+    return np.array(neutral.get(ufunc, 0)).astype(dtype)
 
 
 def reduce(
@@ -69,16 +82,12 @@ def reduce(
         raise unsupported(f"np.{ufunc.__name__}.reduce")
     x = lift(array if dtype is None else np.astype(lift(array), dtype))  # type: ignore[call-overload]
     axes = axes_of(x, axis)
-    x = lift(x if where is True else np.where(where, x, _neutral(ufunc, x)))
+    x = lift(x if where is True else np.where(where, x, _neutral(ufunc, x.dtype)))
     for d in reversed(axes):
         x = lift(_folded(ufunc, x, d))
     if initial is not np._NoValue and initial is not None:
         x = apply(ufunc, initial, x)
     return np.expand_dims(x, axes) if keepdims and axes else x
-
-
-def _neutral(ufunc: np.ufunc, x: Tracer) -> Any:
-    return True if ufunc is np.bitwise_and and x.dtype == BOOL else _FOLDED[ufunc]
 
 
 def _folded(ufunc: np.ufunc, x: Tracer, d: int) -> Any:
@@ -87,7 +96,7 @@ def _folded(ufunc: np.ufunc, x: Tracer, d: int) -> Any:
     if x.shape[d] == 0:
         if ufunc in (np.fmax, np.fmin):
             raise ValueError(f"{ufunc.__name__}.reduce of no elements, which have none{here()}")
-        return np.full_like(np.sum(x, axis=d), _neutral(ufunc, x), dtype=x.dtype)
+        return np.full_like(np.sum(x, axis=d), _neutral(ufunc, x.dtype), dtype=x.dtype)
     if ufunc in (np.logaddexp, np.logaddexp2):
         return _log_sum(x, d, 2 if ufunc is np.logaddexp2 else np.e)
     if ufunc is np.logical_xor:
@@ -98,6 +107,43 @@ def _folded(ufunc: np.ufunc, x: Tracer, d: int) -> Any:
         rest = x[(*lead, slice(2 * half, size))]
         x = lift(np.concatenate([pairs, rest], axis=d) if size % 2 else pairs)
     return x[(*lead, 0)]
+
+
+def reduceat(ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
+    """ufunc.reduceat: of elements from indices[i] up to indices[i + 1], the last up to the end.
+
+    Where those are none, it is the element at indices[i]. Traced indices beyond the ends are read
+    as the ends; known ones raise IndexError.
+    """
+    x = lift(array)
+    d = axis_of(x.ndim, axis)
+    size, lead = x.shape[d], (slice(None),) * d
+    if isinstance(indices, Variable | Tracer) or len(indices) > MANY_PARTS:
+        return _masked_parts(ufunc, x, lift(indices), d, dtype)
+    starts = [int(i) for i in indices]
+    for i in starts:
+        if not 0 <= i < size:
+            name = f"np.{ufunc.__name__}.reduceat"
+            raise IndexError(f"{name}: index {i} is out of bounds [0, {size}){here()}")
+    if not starts:
+        return reduce(ufunc, x, d, dtype, keepdims=True)[(*lead, slice(0, 0))]
+    parts = [
+        reduce(ufunc, x[(*lead, slice(i, max(i + 1, end)))], d, dtype, keepdims=True)
+        for i, end in zip(starts, [*starts[1:], size], strict=True)
+    ]
+    return np.concatenate(parts, axis=d)
+
+
+def _masked_parts(ufunc: np.ufunc, x: Tracer, indices: Tracer, d: int, dtype: Any) -> Any:
+    """Every part as a mask over all elements."""
+    size = x.shape[d]
+    starts: Any = np.clip(indices, 0, size - 1)[:, None]
+    ends = np.maximum(np.concatenate([starts[1:], np.full((1, 1), size)]), starts + 1)
+    place = np.arange(size)
+    inside = np.logical_and(place >= starts, place < ends)
+    rows = moveaxis(x, d, -1)[..., None, :]
+    initial = _neutral(ufunc, x.dtype) if ufunc in (np.maximum, np.minimum) else np._NoValue
+    return np.moveaxis(reduce(ufunc, rows, -1, dtype, initial=initial, where=inside), -1, d)
 
 
 def accumulated(ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None) -> Any:
@@ -127,6 +173,7 @@ def outer(ufunc: np.ufunc, a: Any, b: Any, dtype: Any = None) -> Any:
 
 METHODS: dict[str, Callable[..., Any]] = {
     "reduce": reduce,
+    "reduceat": reduceat,
     "accumulate": accumulated,
     "outer": outer,
 }
@@ -153,7 +200,7 @@ def written(name: str, out: Any, result: Any, where: Any = True) -> Any:
         raise TypeError(f"{name}: {value.node.type} cannot be stored in {out.node.type}{here()}")
     node = broadcast_to(cast(value.node, out.dtype), out.shape)
     if where is not True:
-        node = lift(np.where(where, out.trace.wrap(node), out)).node
+        node = lift(np.where(where, out.home.wrap(node), out)).node
     out.node = broadcast_to(node, out.shape)
     return out
 

@@ -40,7 +40,7 @@ def fitted(x: Tracer, dtype: DType) -> Tracer:
         limits = np.iinfo(kind)
         if not limits.min <= value <= limits.max:
             raise OverflowError(f"Python integer {value} out of bounds for {dtype}{here()}")
-    return x.trace.wrap(cast(x.node, dtype))
+    return x.home.wrap(cast(x.node, dtype))
 
 
 @traces(np.reshape)
@@ -57,7 +57,7 @@ def reshape(a: Any, shape: Any, order: str = "C") -> Any:
             f"reshape: {x.node.type} has {x.size} elements, which do not fit into"
             f" shape {list(_shape(shape))}{here()}"
         )
-    return x.trace.wrap(ops.reshape(x.node, sizes))
+    return x.home.wrap(ops.reshape(x.node, sizes))
 
 
 @traces(np.ravel)
@@ -71,7 +71,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     order = range(x.ndim)[::-1] if axes is None else [axis_of(x.ndim, d) for d in axes]
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"transpose: axes {tuple(axes)} do not match {x.node.type}{here()}")
-    return x.trace.wrap(ops.transpose(x.node, order))
+    return x.home.wrap(ops.transpose(x.node, order))
 
 
 @traces(np.matrix_transpose)
@@ -119,7 +119,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
 @traces(np.broadcast_to)
 def broadcast(array: Any, shape: Any) -> Any:
     x = lift(array)
-    return x.trace.wrap(broadcast_to(x.node, _shape(shape)))
+    return x.home.wrap(broadcast_to(x.node, _shape(shape)))
 
 
 @traces(np.broadcast_arrays)
@@ -164,7 +164,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
             raise ShapeError(
                 f"concatenate: {first.node.type} and {p.node.type} differ outside axis {d}{here()}"
             )
-    joined = first.trace.wrap(ops.concatenate([p.node for p in parts], d))
+    joined = first.home.wrap(ops.concatenate([p.node for p in parts], d))
     return joined if dtype is None else astype(joined, dtype)
 
 
@@ -220,7 +220,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 @traces(np.flip)
 def flip(m: Any, axis: Any = None) -> Any:
     x = lift(m)
-    return x.trace.wrap(ops.reverse(x.node, axes_of(x, axis)))
+    return x.home.wrap(ops.reverse(x.node, axes_of(x, axis)))
 
 
 @traces(np.tile)
@@ -274,7 +274,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 @traces(np.copy)
 def copy(a: Any) -> Any:
     x = lift(a)
-    fresh = x.trace.wrap(x.node, x.weak)
+    fresh = x.home.wrap(x.node, x.weak)
     fresh.own = True
     return fresh
 
@@ -284,7 +284,7 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
     tracer = live().lift(x)
     if not copy and tracer.dtype == checked_dtype(dtype) and not tracer.weak:
         return tracer
-    return tracer.trace.wrap(cast(tracer.node, checked_dtype(dtype)))
+    return tracer.home.wrap(cast(tracer.node, checked_dtype(dtype)))
 
 
 @traces(np.full_like)
@@ -292,7 +292,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     like = np.shape(a) if shape is None else _shape(shape)
     target = lift(a).dtype if dtype is None else checked_dtype(dtype)
     value = live().lift(fill_value)
-    return value.trace.wrap(broadcast_to(cast(value.node, target), like))
+    return value.home.wrap(broadcast_to(cast(value.node, target), like))
 
 
 @traces(np.zeros_like, np.empty_like)

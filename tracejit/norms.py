@@ -21,7 +21,7 @@ def _floats(x: Any) -> Tracer:
     array = lift(x)
     if is_float(array.dtype):
         return array
-    return array.trace.wrap(cast(array.node, float_dtype(array.dtype)))
+    return array.home.wrap(cast(array.node, float_dtype(array.dtype)))
 
 
 @traces(np.linalg.norm)

@@ -12,20 +12,30 @@ from tracejit.functions import lift, traces
 from tracejit.ir import ops
 from tracejit.ir.types import is_float
 from tracejit.movement import concatenate
+from tracejit.placing import apply_along_axis
 from tracejit.source import here
 from tracejit.tracer import Tracer
 
 Side = Callable[[Tracer, int, int, Any], Any]  # (x, axis, width, option) -> the border
+# A user's: writes into the ends of (vector, widths, axis, keywords), and returns nothing.
+Border = Callable[[Any, tuple[int, int], int, dict[str, Any]], Any]
 
 
 @traces(np.pad)
 def pad(
-    array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0,
-    end_values: Any = 0, stat_length: Any = None, reflect_type: str = "even",
+    array: Any, pad_width: Any, mode: str | Border = "constant", constant_values: Any = 0,
+    end_values: Any = 0, stat_length: Any = None, reflect_type: str = "even", **options: Any,
 ) -> Any:  # fmt: skip
-    """Axis by axis; the corners are borders of borders, as in NumPy. Widths are Python ints."""
+    """Axis by axis; the corners are borders of borders, as in NumPy. Widths are Python ints.
+
+    A function as mode is called once for each axis, for all vectors along it (`vmap`).
+    """
     x = lift(array)
     widths = _pairs(_by_axis(pad_width, x.ndim), x.ndim)
+    if not isinstance(mode, str):
+        return _by_function(_constant(x, widths, 0), widths, mode, options)
+    if options:
+        raise ValueError(f"np.pad: mode={mode!r} takes no {', '.join(options)}{here()}")
     if mode in ("constant", "empty"):
         return _constant(x, widths, constant_values if mode == "constant" else 0)
     if mode in ("edge", "reflect", "symmetric", "wrap"):
@@ -36,8 +46,8 @@ def pad(
         raise UnsupportedError(
             f"np.pad: mode={mode!r} has no traced form{here()}; use np.concatenate"
         )
-    options = _pairs(end_values if mode == "linear_ramp" else stat_length, x.ndim)
-    for d, ((low, high), (before, after)) in enumerate(zip(widths, options, strict=True)):
+    given = _pairs(end_values if mode == "linear_ramp" else stat_length, x.ndim)
+    for d, ((low, high), (before, after)) in enumerate(zip(widths, given, strict=True)):
         parts: list[Any] = [x]
         if low:
             parts.insert(0, _SIDES[mode](x, d, low, before))
@@ -45,6 +55,21 @@ def pad(
             turned = lift(np.flip(x, d))
             parts.append(np.flip(_SIDES[mode](turned, d, high, after), d))
         x = lift(concatenate(parts, d))
+    return x
+
+
+def _by_function(
+    x: Tracer, widths: list[tuple[int, int]], border: Border, options: dict[str, Any]
+) -> Tracer:
+    """`border` writes into each vector along each axis, which has zeros at both ends."""
+    for d, width in enumerate(widths):
+
+        def filled(row: Any, width: tuple[int, int] = width, d: int = d) -> Any:
+            vector = row.copy()
+            border(vector, width, d, options)
+            return vector
+
+        x = lift(apply_along_axis(filled, d, x))
     return x
 
 
@@ -71,7 +96,7 @@ def _constant(x: Tracer, widths: list[tuple[int, int]], values: Any) -> Tracer:
             still = [0] * x.ndim
             still[d] = 1
             node = ops.pad(node, number, [low * s for s in still], [high * s for s in still])
-    return x.trace.wrap(node)
+    return x.home.wrap(node)
 
 
 def _mirrored(x: Tracer, d: int, low: int, high: int, mode: str, kind: str) -> Tracer:

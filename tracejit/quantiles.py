@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tracejit.errors import UnsupportedError
 from tracejit.functions import axes_of, lift, traces
 from tracejit.ir.types import is_float
 from tracejit.source import here
 from tracejit.tracer import Tracer
 
-# Hyndman & Fan 1996, "Sample quantiles in statistical packages": alpha and beta of the methods that
-# interpolate; the others take what lies at the place of `linear`, rounded.
-METHODS: dict[str, tuple[float, float]] = {
-    "interpolated_inverted_cdf": (0, 1),
-    "hazen": (0.5, 0.5),
-    "weibull": (0, 0),
-    "linear": (1, 1),
-    "median_unbiased": (1 / 3, 1 / 3),
-    "normal_unbiased": (3 / 8, 3 / 8),
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Where the quantile q of n sorted elements lies: at(q (n + 1 - alpha - beta) + alpha - 1).
+
+    Elements count from 0, and between two of them lies what is between their values; a place
+    beyond the ends is the end. exact: `at` gives places of elements, of whatever dtype.
+    """
+
+    alpha: float
+    beta: float
+    at: Callable[[Any], Any] = lambda place: place
+    exact: bool = False
+
+
+# Source: Hyndman & Fan 1996, "Sample quantiles in statistical packages"; the last four NumPy's.
+METHODS: dict[str, Method] = {
+    "inverted_cdf": Method(0, 1, np.ceil, exact=True),
+    "averaged_inverted_cdf": Method(0, 1, lambda p: (np.floor(p) + np.ceil(p) + 1) / 2),
+    # Half-way between two elements it is the one with an even number, which count from 1 there.
+    "closest_observation": Method(-0.5, 1.5, lambda p: np.ceil(p) + (p % 2 == 0), exact=True),
+    "interpolated_inverted_cdf": Method(0, 1),
+    "hazen": Method(0.5, 0.5),
+    "weibull": Method(0, 0),
+    "linear": Method(1, 1),
+    "median_unbiased": Method(1 / 3, 1 / 3),
+    "normal_unbiased": Method(3 / 8, 3 / 8),
+    "lower": Method(1, 1, np.floor, exact=True),
+    "higher": Method(1, 1, np.ceil, exact=True),
+    "midpoint": Method(1, 1, lambda p: (np.floor(p) + np.ceil(p)) / 2),
+    "nearest": Method(1, 1, np.round, exact=True),
 }
 # A partition at more places takes as long as a sort.
 MANY_PLACES = 8
-
-ROUNDED: dict[str, Any] = {"lower": np.floor, "higher": np.ceil, "nearest": np.round}
 
 
 def _rows(a: Any, axis: Any, exact: bool) -> tuple[Tracer, tuple[int, ...]]:
@@ -51,12 +72,10 @@ def _restored(found: Any, a: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return np.reshape(found, (*np.shape(found)[:lead], *kept))
 
 
-def _interpolated(x: Any, place: Any, count: Any, method: str) -> Any:
+def _interpolated(x: Any, place: Any, count: Any) -> Any:
     """Sorted rows [.., n] at places [..]: a number between 0 and count - 1."""
     below = np.floor(place)
     part = (place - below).astype(x.dtype)
-    if method == "midpoint":
-        part = np.where(part > 0, 0.5, 0.0).astype(x.dtype)
     low = np.clip(below, 0, count - 1).astype(np.int64)
     high = np.clip(below + 1, 0, count - 1).astype(np.int64)
     a: Any = np.take_along_axis(x, low[..., None], -1)[..., 0]
@@ -67,12 +86,12 @@ def _interpolated(x: Any, place: Any, count: Any, method: str) -> Any:
 
 
 def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool) -> Any:
-    if method not in (*METHODS, *ROUNDED, "midpoint"):
-        raise UnsupportedError(
-            f"np.quantile: method={method!r} has no traced form{here()}; there are"
-            f" {', '.join((*METHODS, *ROUNDED, 'midpoint'))}"
+    if method not in METHODS:
+        raise ValueError(
+            f"np.quantile: method {method!r} is not there{here()}; there are {', '.join(METHODS)}"
         )
-    x, axes = _rows(a, axis, exact=method in ROUNDED)
+    rule = METHODS[method]
+    x, axes = _rows(a, axis, rule.exact)
     if x.size == 0:  # no rows, or nothing in them
         empty = np.full_like(x, np.nan, shape=(*np.shape(q), *x.shape[:-1]))
         return _restored(empty, a, axes, keepdims)
@@ -82,17 +101,16 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: 
         count = np.sum(~np.isnan(x), -1).astype(np.float64)
     share = q if isinstance(q, Tracer) else np.asarray(q, np.float64)
     wanted = np.reshape(share, (*np.shape(share), *(1,) * len(lead)))
-    alpha, beta = METHODS.get(method, (1, 1))
-    place = count * wanted + (alpha + wanted * (1 - alpha - beta)) - 1
-    place = ROUNDED.get(method, lambda p: p)(np.clip(place, 0, np.maximum(count - 1, 0)))
+    span = count + (1 - rule.alpha - rule.beta)
+    place = np.clip(rule.at(span * wanted + (rule.alpha - 1)), 0, np.maximum(count - 1, 0))
     ordered: Any = _ordered(x, place)
     shape = (*np.shape(share), *lead)
     rows = np.broadcast_to(ordered, (*shape, size))
-    found = _interpolated(lift(rows), lift(np.broadcast_to(place, shape)), count, method)
+    found = _interpolated(lift(rows), lift(np.broadcast_to(place, shape)), count)
     if not is_float(x.dtype):
         return _restored(found, a, axes, keepdims)
     spoiled = (count == 0) if skip_nan else np.isnan(ordered[..., -1])
-    result = x.dtype if method in ROUNDED or np.ndim(q) == 0 else np.result_type(x.dtype, q.dtype)
+    result = x.dtype if rule.exact or np.ndim(q) == 0 else np.result_type(x.dtype, q.dtype)
     return _restored(np.where(spoiled, np.nan, found).astype(result), a, axes, keepdims)
 
 

@@ -19,7 +19,7 @@ Axis = Any  # None, an int, or a tuple of ints
 
 
 def _reduced(op: str, x: Tracer, node: Node, axis: Axis, keepdims: bool) -> Tracer:
-    return x.trace.wrap(reduce(op, node, axes_of(x, axis), keepdims))
+    return x.home.wrap(reduce(op, node, axes_of(x, axis), keepdims))
 
 
 def masked(x: Any, where: Any, neutral: Any) -> Any:
@@ -64,11 +64,11 @@ def mean(
     """Halves are summed in f32."""
     x = lift(a)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    wide = x.trace.wrap(cast(x.node, wide_dtype(result)))
+    wide = x.home.wrap(cast(x.node, wide_dtype(result)))
     total = sum(wide, axis, keepdims=keepdims, where=where)
     count = counted(x, axis, where, keepdims)
     divisor = ops.full_like(total.node, count) if where is True else cast(count.node, total.dtype)
-    return x.trace.wrap(cast(total.node / divisor, result))
+    return x.home.wrap(cast(total.node / divisor, result))
 
 
 @traces(np.average)
@@ -106,7 +106,7 @@ def var(
     """The mean square distance from the mean, over count - ddof. mean: with its axes kept."""
     x = lift(a)
     result = float_dtype(x.dtype) if dtype is None else checked_dtype(dtype)
-    wide: Any = x.trace.wrap(cast(x.node, wide_dtype(result)))
+    wide: Any = x.home.wrap(cast(x.node, wide_dtype(result)))
     middle = np.mean(wide, axis, keepdims=True, where=where) if mean is None else mean
     total = sum((wide - middle) ** 2, axis, keepdims=keepdims, where=where)
     left = counted(x, axis, where, keepdims) - (ddof if correction is None else correction)
@@ -199,7 +199,7 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Tracer:
         hit = emit("or", hit, emit("ne", node, node))
     index = ops.iota(node.builder, x.shape, d, I64)
     found = emit("select", hit, index, ops.full_like(index, size))
-    return x.trace.wrap(reduce("reduce_min", found, (d,), keepdims))
+    return x.home.wrap(reduce("reduce_min", found, (d,), keepdims))
 
 
 @traces(np.argmax)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from tracejit.cumulative import running
-from tracejit.errors import UnsupportedError
 from tracejit.functions import SHAPELESS, lift, live, traces
 from tracejit.ir import ops
 from tracejit.ir.types import BOOL, I64
@@ -16,6 +15,7 @@ from tracejit.movement import promoted
 from tracejit.promotion import common_dtype
 from tracejit.selection import take
 from tracejit.source import here
+from tracejit.tracer import Tracer
 
 
 @traces(np.searchsorted)
@@ -25,7 +25,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     size = table.shape[0]
     low = ops.full_like(cast(value.node, I64), 0)
     if size == 0:
-        return value.trace.wrap(low)
+        return value.home.wrap(low)
     # Invariant: of the elements before `low` all are less than v (or equal, on the right side).
     step = 1 << (size.bit_length() - 1)
     test = "lt" if side == "left" else "le"
@@ -36,7 +36,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
         goes = emit("and", emit(test, found, value.node), inside)
         low = emit("select", goes, low + step, low)
         step //= 2
-    return value.trace.wrap(low)
+    return value.home.wrap(low)
 
 
 @traces(np.digitize)
@@ -49,12 +49,12 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 def interp(
     x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
-    """Linear between the points (xp, fp), which rise; left and right of them constant."""
+    """Linear between the points (xp, fp), which rise; left and right of them constant.
+
+    period: of x and of xp, which then need not rise; there is nothing left or right.
+    """
     if period is not None:
-        raise UnsupportedError(
-            f"np.interp: period= sorts the points, which has no traced form{here()}; append the"
-            " first point at xp[0] + period and give x % period"
-        )
+        x, xp, fp, left, right = _periodic(x, xp, fp, period)
     at, known, values = promoted([x, xp, fp])
     count = known.shape[0]
     upper = np.clip(searchsorted(known, at, "right"), 1, max(count - 1, 1))
@@ -65,6 +65,19 @@ def interp(
     out = np.where(at >= known[-1], values[-1] if right is None else right, out)
     out = np.where(at == known[0], values[0], out)
     return np.where(at == known[-1], values[-1], out)
+
+
+def _periodic(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any, None, None]:
+    """The points of one period in order, with one more at each end."""
+    if not isinstance(period, Tracer) and period == 0:
+        raise ValueError(f"np.interp: period must be a non-zero value{here()}")
+    length = np.abs(period)
+    around = np.remainder(lift(xp), length)
+    order = np.argsort(around)
+    points, values = np.take(around, order), np.take(lift(fp), order)
+    wide = np.concatenate([points[-1:] - length, points, points[:1] + length])
+    ends = np.concatenate([values[-1:], values, values[:1]])
+    return np.remainder(lift(x), length), wide, ends, None, None
 
 
 @traces(np.sinc)
@@ -79,7 +92,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """A number beyond the dtype of the choices wraps round in it, as in NumPy."""
     values = [live().lift(v) for v in (*choicelist, default)]
     dtype = common_dtype(tuple(v.kind for v in values))
-    *choices, out = (v.trace.wrap(cast(v.node, dtype)) for v in values)
+    *choices, out = (v.home.wrap(cast(v.node, dtype)) for v in values)
     for condition, choice in zip(condlist[::-1], choices[::-1], strict=True):
         out = np.where(lift(condition), choice, out)  # type: ignore[assignment]
     return out
@@ -96,7 +109,7 @@ def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     x, y = lift(a1), lift(a2)
     if x.shape != y.shape:
-        return x.trace.array(False)
+        return x.home.array(False)
     same = x == y
     return np.all(same | (np.isnan(x) & np.isnan(y)) if equal_nan else same)
 
@@ -107,7 +120,7 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     try:
         np.broadcast_shapes(x.shape, y.shape)
     except ValueError:
-        return x.trace.array(False)
+        return x.home.array(False)
     return np.all(x == y)
 
 
@@ -119,18 +132,15 @@ _SIZED = "give the number of places: tracejit.numpy.nonzero(x, size=n) fills up 
 SHAPELESS.update(
     {
         **dict.fromkeys((np.nonzero, np.flatnonzero, np.argwhere), _SIZED),
-        **dict.fromkeys(
-            [
-                np.unique,
-                np.unique_all,
-                np.unique_counts,
-                np.unique_inverse,
+        **{
+            f: f"give the number of values: tracejit.numpy.{f.__name__}(x, size=n)"
+            for f in (
+                *(np.unique, np.unique_all, np.unique_counts, np.unique_inverse),
                 np.unique_values,
-                np.union1d,
-                np.intersect1d,
-                np.setdiff1d,
-                np.setxor1d,
-            ],
+            )
+        },
+        **dict.fromkeys(
+            (np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d),
             f"{_OUTSIDE}, or count with comparisons: np.sum(x[:, None] == values, axis=0)",
         ),
         np.extract: "use np.where(condition, x, other)",
@@ -152,8 +162,8 @@ def nonzero(a: Any, size: int, fill_value: Any = 0) -> tuple[Any, ...]:
     fits = emit("and", hit, emit("lt", number, beyond))
     places = ops.iota(hit.builder, hit.shape, 0, I64)
     rows = ops.scatter_add_rows(emit("select", fits, number, beyond), places, size + 1)
-    flat = x.trace.wrap(ops.slice(rows, (0,), (size,)))
-    filled = np.greater(np.sum(x.trace.wrap(cast(hit, I64))), np.arange(size))
+    flat = x.home.wrap(ops.slice(rows, (0,), (size,)))
+    filled = np.greater(np.sum(x.home.wrap(cast(hit, I64))), np.arange(size))
     found, stride = [], x.size
     for n in x.shape:
         stride = stride // n if n else 1

@@ -103,7 +103,7 @@ def _triangle(m: Any, test: str, k: int) -> Tracer:
     if x.ndim == 1:
         x = lift(np.broadcast_to(x, (x.size, x.size)))
     keep = band(x.node, x.shape, test, k)
-    return x.trace.wrap(emit("select", keep, x.node, ops.zeros_like(x.node)))
+    return x.home.wrap(emit("select", keep, x.node, ops.zeros_like(x.node)))
 
 
 @traces(np.tril)
@@ -126,8 +126,8 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     on = band(x.node, x.shape, "eq", 0)
     kept = emit("select", on, x.node, ops.zeros_like(x.node))
     if x.dtype == BOOL:  # which has no sum
-        return x.trace.wrap(cast(ops.sum(cast(kept, I32), [-1]), BOOL))
-    return x.trace.wrap(ops.sum(kept, [-1]))
+        return x.home.wrap(cast(ops.sum(cast(kept, I32), [-1]), BOOL))
+    return x.home.wrap(ops.sum(kept, [-1]))
 
 
 @traces(np.diag)
@@ -143,7 +143,7 @@ def diag(v: Any, k: int = 0) -> Any:
 def where_band(x: Any, k: int) -> Tracer:
     tracer = lift(x)
     on = band(tracer.node, tracer.shape, "eq", k)
-    return tracer.trace.wrap(emit("select", on, tracer.node, ops.zeros_like(tracer.node)))
+    return tracer.home.wrap(emit("select", on, tracer.node, ops.zeros_like(tracer.node)))
 
 
 @traces(np.trace)
@@ -171,7 +171,7 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     d = axis_of(x.ndim, axis or 0)
     index = integer_index(indices)
     rows = lift(moveaxis(x, d, 0))
-    found = x.trace.wrap(ops.gather_rows(rows.node, index.node))
+    found = x.home.wrap(ops.gather_rows(rows.node, index.node))
     return moveaxis(found, tuple(range(index.ndim)), tuple(range(d, d + index.ndim)))
 
 
@@ -181,7 +181,7 @@ def wrapped(index: Tracer, size: int) -> Tracer:
     below = emit("lt", node, ops.zeros_like(node))
     node = emit("select", below, node + size, node)
     node = emit("maximum", node, ops.zeros_like(node))
-    return index.trace.wrap(emit("minimum", node, ops.full_like(node, max(size - 1, 0))))
+    return index.home.wrap(emit("minimum", node, ops.full_like(node, max(size - 1, 0))))
 
 
 def one_of(x: Tracer, index: Tracer, axis: int, keepdims: bool) -> Tracer:
@@ -195,7 +195,7 @@ def one_of(x: Tracer, index: Tracer, axis: int, keepdims: bool) -> Tracer:
     position = ops.iota(x.node.builder, x.shape, axis, narrow)
     at = broadcast_to(cast(wrapped(index, x.shape[axis]).node, narrow), x.shape)
     kept = emit("select", emit("eq", position, at), x.node, ops.zeros_like(x.node))
-    return x.trace.wrap(ops.sum(kept, [axis], keepdims))
+    return x.home.wrap(ops.sum(kept, [axis], keepdims))
 
 
 def _paired(x: Tracer, index: Tracer, d: int) -> tuple[Tracer, Tracer]:

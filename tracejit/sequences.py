@@ -144,7 +144,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         x, w = w, x
     side = w.size - 1
     padded = ops.pad(x.node, 0, (side,), (side,))
-    whole = x.trace.wrap(_correlated(padded, ops.reverse(w.node, (0,))))
+    whole = x.home.wrap(_correlated(padded, ops.reverse(w.node, (0,))))
     if mode == "full":
         return whole
     if mode not in ("same", "valid"):

@@ -18,7 +18,7 @@ from tracejit.tracer import Tracer
 
 def _call(name: str, *operands: Tracer, **attrs: Attr) -> tuple[Tracer, ...]:
     nodes = ops.host_call(name, *(x.node for x in operands), **attrs)
-    return tuple(operands[0].trace.wrap(node) for node in nodes)
+    return tuple(operands[0].home.wrap(node) for node in nodes)
 
 
 def along(name: str, a: Any, axis: Any, **attrs: Attr) -> Tracer:

@@ -114,7 +114,7 @@ class Trace:
 
     def check(self, tracer: Tracer) -> Tracer:
         """The tracer itself; raises EscapedTracerError if another trace made it."""
-        if tracer.trace is not self:
+        if tracer.home is not self:
             raise escaped(tracer)
         return tracer
 
@@ -268,7 +268,7 @@ def escaped(tracer: Tracer) -> EscapedTracerError:
     """The error for a tracer used outside its trace."""
     made = f", made at {tracer.node.loc}," if tracer.node.loc else ""
     return EscapedTracerError(
-        f"{tracer.node.op}: {tracer.node.type}{made} escaped the trace of {tracer.trace.name!r}"
+        f"{tracer.node.op}: {tracer.node.type}{made} escaped the trace of {tracer.home.name!r}"
         f" and is used outside it{here()}. Return the value from the function (with has_aux=True"
         " for grad) or keep it in a tj.Variable; do not store traced values in lists or attributes."
     )

@@ -37,16 +37,17 @@ _OUTSIDE = {"input", "mark", "placeholder"}
 class Tracer(ArrayOperators):
     """An array of known shape and dtype whose value may only be known when the step runs.
 
+    home: the trace that it is a part of.
     weak: it stands for a Python number, which takes the dtype of what it meets.
     own: False for a view or what several names may share, True for a copy; None: as the node says.
     root, views: the array that a view is of; the views of this one that are still held.
     """
 
-    __slots__ = ("node", "own", "root", "trace", "views", "weak")
+    __slots__ = ("home", "node", "own", "root", "views", "weak")
 
     def __init__(self, node: Node, trace: Trace, weak: bool = False) -> None:
         self.node = node
-        self.trace = trace
+        self.home = trace
         self.weak = weak
         self.own: bool | None = None
         self.root: Tracer | None = None
@@ -91,7 +92,7 @@ class Tracer(ArrayOperators):
         if self.own is False or (self.own is None and self.node.op in _OUTSIDE):
             return False
         held = self.views is not None and any(view() is not None for view in self.views)
-        return self.trace is current_trace() and not held
+        return self.home is current_trace() and not held
 
     def shares(self, view: Tracer) -> None:
         """Notes a view, as long as somebody holds it."""
@@ -145,7 +146,7 @@ class Tracer(ArrayOperators):
     dot, clip, round = _method("dot"), _method("clip"), _method("round")
     ravel, squeeze, swapaxes = _method("ravel"), _method("squeeze"), _method("swapaxes")
     repeat, take = _method("repeat"), _method("take")
-    diagonal, trace_ = _method("diagonal"), _method("trace")
+    diagonal, trace = _method("diagonal"), _method("trace")
     cumsum, cumprod, argsort = _method("cumsum"), _method("cumprod"), _method("argsort")
     nonzero, searchsorted = _method("nonzero"), _method("searchsorted")
     copy, conj, conjugate = _method("copy"), _method("positive"), _method("positive")
@@ -208,15 +209,15 @@ class Tracer(ArrayOperators):
     @property
     def has_value(self) -> bool:
         """Whether this is an element of a define-by-run trace, and not of a vmap."""
-        return isinstance(self.trace, EagerTrace) and self.node in self.trace.builder.values
+        return isinstance(self.home, EagerTrace) and self.node in self.home.builder.values
 
     def _known(self, wanted: str) -> Array:
         """The value, which a define-by-run trace has; else raises ConcretizationError."""
-        if isinstance(self.trace, EagerTrace):
+        if isinstance(self.home, EagerTrace):
             if self.has_value:
-                return self.trace.value(self)
+                return self.home.value(self)
             raise concretization_error(self.node, wanted, "under vmap")
-        if not self.trace.live:
+        if not self.home.live:
             raise escaped(self)
         raise concretization_error(self.node, wanted)
 

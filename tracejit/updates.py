@@ -87,14 +87,14 @@ class Place:
 
     def _update(self, combine: Update, values: Any, fold: str) -> Any:
         new = self._values(values)
-        x = new.trace.array(self.array)
-        x.trace.builder.loc = user_loc()
+        x = new.home.array(self.array)
+        x.home.builder.loc = user_loc()
         items = expanded(x, self.index if isinstance(self.index, tuple) else (self.index,))
         if any(is_array(i) for i in items):
             return _scattered(x, items, combine, new, fold)
         target, inside = _placed(x.node, items, new.node)
-        changed = combine(x, x.trace.wrap(target))
-        return x.trace.wrap(emit("select", inside, changed.node, x.node))
+        changed = combine(x, x.home.wrap(target))
+        return x.home.wrap(emit("select", inside, changed.node, x.node))
 
 
 def _placed(x: Node, items: list[Any], values: Node) -> tuple[Node, Node]:
@@ -131,12 +131,12 @@ def _scattered(x: Tracer, items: list[Any], combine: Update, values: Tracer, fol
     else:
         lead = x.shape[: where[0]]
         shown = (*lead, *index.shape, *x.shape[where[-1] + 1 :])
-        wide = x.trace.wrap(broadcast_to(values.node, shown))
+        wide = x.home.wrap(broadcast_to(values.node, shown))
         order = range(len(lead), len(lead) + index.ndim)
         given = moveaxis(wide, list(order), list(range(index.ndim))).node
     count = prod(sizes)
     table: Any = reshape(rows, (count, *rest))
-    flat: Any = reshape(x.trace.wrap(given), (index.size, *rest))
+    flat: Any = reshape(x.home.wrap(given), (index.size, *rest))
     vector = reshape(index, (index.size,)), reshape(valid, (index.size,))
     changed = (_added if fold == "add" else _folded)(table, *vector, flat, combine, fold)
     return moveaxis(np.reshape(changed, rows.shape), range(len(where)), where)
@@ -150,7 +150,7 @@ def _linear(items: list[Any], sizes: tuple[int, ...]) -> tuple[Tracer, Tracer]:
     linear: Any = 0
     valid: Any = True
     for index, size in zip(indices, sizes, strict=True):
-        wide = index.trace.wrap(cast(index.node, I64))
+        wide = index.home.wrap(cast(index.node, I64))
         valid = np.logical_and(valid, (wide >= -size) & (wide < size))
         linear = linear * size + wrapped(wide, size)
     return linear, valid
@@ -163,7 +163,7 @@ def _spread(mask: Any, like: Any) -> Any:
 def _added(table: Any, index: Any, valid: Any, values: Any, combine: Update, fold: str) -> Any:
     kept: Any = np.where(_spread(valid, values), values, 0)
     total = ops.scatter_add_rows(index.node, cast(kept.node, table.dtype), table.shape[0])
-    return table + table.trace.wrap(total)
+    return table + table.home.wrap(total)
 
 
 def _folded(table: Any, index: Any, valid: Any, values: Any, combine: Update, fold: str) -> Any:

@@ -168,7 +168,9 @@ __array_api_version__ bfloat16 fft linalg newaxis arange empty eye identity ones
 # Complex, or whole numbers.
 OTHERS = "linalg.eig linalg.eigvals linalg.matrix_rank"
 # The shape depends on values: eager, or with a size.
-SIZED = "argwhere flatnonzero nonzero unique"
+SIZED = """
+argwhere flatnonzero nonzero unique unique_all unique_counts unique_inverse unique_values
+"""
 # Integers.
 ORDERS = "argsort lexsort argpartition"
 

@@ -62,6 +62,9 @@ _BORDERS = [
         " np.pad(x, 1, constant_values=(5, 6)), np.pad(x, {1: (2, 1)}))", "f64[2,3]"),
     row("(np.pad(x, 2, 'linear_ramp', end_values=(5, -4)), np.pad(x, 2, 'mean', stat_length=2))",
         "f64[3,4]"),
+    row("(np.pad(x, ((1, 2), (2, 1)), lambda v, w, d, k: (v.__setitem__(slice(0, w[0]), k['a']),"
+        " v.__setitem__(slice(-w[1], None), -d * v[w[0]])), a=y[0]), np.pad(y, 1, lambda *_: 0))",
+        "f64[3,4]", "f64[2]"),
 ]  # fmt: skip
 
 _COUNTED = [
@@ -76,6 +79,16 @@ _COUNTED = [
         " np.corrcoef(x), np.corrcoef(x[0], x[1]))", "f64[3,4]", "f64[4]"),
 ]  # fmt: skip
 
+_QUANTILES = [
+    *(
+        row(f"(np.quantile(x, [0, 1/8, 0.3, 0.5, 0.75, 1], axis=1, method={method!r}),"
+            f" np.nanpercentile({_NAN}, [20, 80], 1, method={method!r}),"
+            f" np.quantile(y, 0.5, method={method!r}))", "f64[3,8]", "i32[6]")
+        for method in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "higher",
+                       "midpoint", "nearest")
+    ),
+]  # fmt: skip
+
 _SEQUENCES = [
     *(
         row(f"(np.convolve(x, y, {mode!r}), np.correlate(x, y, {mode!r}),"
@@ -88,6 +101,8 @@ _SEQUENCES = [
         " np.gradient(x, np.cumsum(y**2 + 1), axis=-1), np.gradient(x, edge_order=2))",
         "f64[4,5]", "f64[5]"),
     row("np.gradient(x)", "i32[6]"),
+    row("(np.interp(9 * x, 7 * y, z, period=2.5), np.interp(x, y, z, 3.0, 4.0, -1.0))",
+        "f64[20]", "f64[6]", "f64[6]"),
     row("(np.trapezoid(x), np.trapezoid(x, y), np.trapezoid(x, dx=2, axis=0),"
         " np.trapezoid(x, x * x))", "f64[4,5]", "f64[5]"),
     row("(np.unwrap(4 * x), np.unwrap(4 * x, axis=0, discont=4), np.unwrap(9 * x, period=5.0))",
@@ -117,7 +132,8 @@ _PLACED = [
     row("(np.resize(x, (3, 4)), np.resize(x, 2), np.resize(x[:0], (2,)))", "f64[2,3]"),
     row("(np.block([[x, x], [y, y]]), np.block([y, y]), np.block(x))", "f64[2,3]", "f64[3]"),
     row("(np.apply_along_axis(np.sum, 0, x), np.apply_along_axis(lambda r: r[:2] * r.sum(), 1, x),"
-        " np.apply_over_axes(np.sum, x, [0, 2]))", "f64[2,3,4]"),
+        " np.apply_over_axes(np.sum, x, [0, 2]), np.apply_along_axis(np.sum, 0, x, keepdims=True))",
+        "f64[2,3,4]"),
     row("(np.real(x), np.imag(x), np.angle(x), np.angle(x, deg=True), np.isreal(x),"
         " np.iscomplex(x), np.real_if_close(x), np.isposinf(x / 0), np.isneginf(x / 0))", "f64[5]"),
     row("(np.linspace(x[0], x[1], 5), np.linspace(x, 2.0, 4, endpoint=False, axis=-1))", "f64[2]"),
@@ -146,6 +162,19 @@ _METHODS = [
         " np.logaddexp.reduce(np.where(y > 0, x, -np.inf)), np.bitwise_and.reduce(z[:0]),"
         " np.hypot.reduce(x, axis=(0, 1)), np.bitwise_xor.reduce(z > 0))",
         "f64[4,5]", "f64[4,5]", "i64[6]"),
+    *(
+        row(f"(np.{n}.reduceat(x, [2, 0, 3, 3, 5], axis=1), np.{n}.reduceat(x, y % 5),"
+            f" np.{n}.reduceat(x, np.arange(40) % 5), np.{n}.reduceat(x, [0], 1),"
+            f" np.{n}.reduceat(x, np.array([], int), 1))", kind, "i64[3]")
+        for kind, names in (
+            ("i8[5,6]", "add maximum bitwise_and fmax logical_or"),
+            ("bool[5,6]", "fmin minimum logical_xor bitwise_or"),
+            ("f64[5,6]", "multiply minimum fmin logaddexp add"),
+        )
+        for n in names.split()
+    ),
+    row("(np.bitwise_and.reduce(x, 1, where=y > 0), np.bitwise_or.reduce(x > 0, where=y > 0))",
+        "i32[4,5]", "f64[4,5]"),
     row("(np.add.outer(x, y), np.maximum.outer(x, [1.0, 2.0]), np.power.outer(2.0, y))",
         "f64[2,3]", "f64[4]"),
     row("(x > 300, x != -1, -1 < x, x == 256, 2**70 > x, np.clip(x, -1, 300))", "u8[5]"),
@@ -165,7 +194,11 @@ _METHODS = [
     row("np.take_along_axis(x, y % 1, 1)", "f64[3,1,1]", "i64[1,1,3]"),
     row("(np.take_along_axis(x, y % 1, 1), np.take_along_axis(x[:, :, [0, 0]], y % 2, -1))",
         "f64[3,1,1]", "i64[1,1,3]"),
+    row("(x.trace(), x.trace(offset=1), y.trace(0, 0, 2))", "f64[4,4]", "f64[2,3,4]"),
     row("(np.matmul(x, y), np.vecdot(x[0], y, axis=0))", "f64[4,4]", "f64[4]"),
 ]  # fmt: skip
 
-MORE = [*_METHODS, *_KEYWORDS, *_NANS, *_BORDERS, *_COUNTED, *_SEQUENCES, *_PLACED, *_EINSUMS]
+MORE = [
+    *(*_METHODS, *_KEYWORDS, *_NANS, *_BORDERS, *_COUNTED, *_QUANTILES),
+    *(*_SEQUENCES, *_PLACED, *_EINSUMS),
+]

@@ -25,7 +25,7 @@ MAKERS = sorted({*making.__dict__} & {*tnp.__all__} - {"newaxis"} | {"empty_like
 # Why a name of the standard has no traced form.
 EXPLAINED = {
     **{
-        f"unique_{what}": "eager: the shape depends on values"
+        f"unique_{what}": "needs `size=` in traced code: the shape depends on values"
         for what in ("all", "counts", "inverse", "values")
     },
 }
@@ -95,14 +95,15 @@ NOTES = (
     "Everything else of NumPy's is in `tracejit.numpy` too, as NumPy's own: for plain arrays.",
     "Ufuncs take `dtype=`; `.outer` of all; `.reduce` and `.accumulate` of add, multiply, maximum,"
     " minimum, fmax, fmin, hypot, logaddexp, logaddexp2, bitwise_and, bitwise_or, bitwise_xor and"
-    " logical_xor, `.reduce` of logical_and and logical_or.",
+    " logical_xor, `.reduce` of logical_and and logical_or, `.reduceat` of all of these.",
     "`x[index] = value`, also through a mask of a traced condition with one value, `out=`, `where=`"
     " with it, and `.at` write into an array made in the same function: the name stands for the"
     " result from there on. Arguments, captured arrays, views, and arrays of which views are held"
     " are refused, for NumPy would change them too: `x = x.copy()` first. A loop that assigns item"
     " by item makes as many arrays; `tj.scan` does not. A `tj.Variable` as `out` is assigned to.",
-    "With a size also in traced code: `tracejit.numpy`'s `nonzero`, `flatnonzero`, `argwhere` and"
-    " `unique` take `size=` and `fill_value=`, `bincount` takes `length=`.",
+    "With a size also in traced code: `tracejit.numpy`'s `nonzero`, `flatnonzero`, `argwhere`,"
+    " `unique`, `unique_all`, `unique_counts`, `unique_inverse` and `unique_values` take `size=`"
+    " and `fill_value=`, `bincount` takes `length=`.",
     "NumPy's `take` and `full_like` look at their first argument alone: of a plain table by a"
     " traced index, and with a traced fill value, write `tracejit.numpy.take` and"
     " `tracejit.numpy.full_like`.",

@@ -113,12 +113,28 @@ def test_unique_with_a_size() -> None:
         tj.jit(np.unique)(x)
 
 
+@pytest.mark.parametrize("name", ["unique_all", "unique_counts", "unique_inverse", "unique_values"])
+def test_the_standards_forms_of_unique_with_a_size(name: str) -> None:
+    x, function = np.array([[3.0, np.nan], [1, 3], [np.nan, 3]]), getattr(tnp, name)
+    whole = getattr(np, name)(x)
+    sized, traced = function(x, size=4), tj.jit(lambda x: function(x, size=4))(x)
+    assert getattr(sized, "_fields", ()) == getattr(whole, "_fields", ())
+    parts = [(whole, sized, traced)]
+    if isinstance(whole, tuple):
+        parts = list(zip(whole, sized, traced, strict=True))
+    for a, b, c in parts:
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+    with pytest.raises(UnsupportedError, match=rf"tracejit.numpy.{name}\(x, size=n\)"):
+        tj.jit(function)(x)
+
+
 def test_errors() -> None:
     x = np.arange(6.0)
     with pytest.raises(ValueError, match=r"Quantiles must be in the range \[0, 1\] \(test_sorting"):
         tj.jit(lambda x: np.quantile(x, 1.5))(x)
-    with pytest.raises(UnsupportedError, match=r"method='inverted_cdf' has no traced form"):
-        tj.jit(lambda x: np.quantile(x, 0.5, method="inverted_cdf"))(x)
+    with pytest.raises(ValueError, match=r"method 'median' is not there.*averaged_inverted_cdf"):
+        tj.jit(lambda x: np.quantile(x, 0.5, method="median"))(x)
     with pytest.raises(ValueError, match=r"kth.*out of bounds"):
         tj.jit(lambda x: np.partition(x, 6))(x)
     with pytest.raises(tj.errors.ShapeError, match=r"top_k: f64\[6\] has no 7 largest"):

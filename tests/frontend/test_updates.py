@@ -139,6 +139,18 @@ def test_shapes_that_depend_on_values(name: str) -> None:
         tj.jit(function)(*args)
 
 
+def test_errors_of_reduceat_pad_and_interp() -> None:
+    x = np.ones((4, 3))
+    with pytest.raises(IndexError, match=r"np.add.reduceat: index 4 is out of bounds \[0, 4\) \("):
+        tj.jit(lambda x: np.add.reduceat(x, [0, 4]))(x)
+    with pytest.raises(errors.UnsupportedError, match=r"np.subtract.reduce has no traced form"):
+        tj.jit(lambda x: np.subtract.reduceat(x, [0, 2]))(x)
+    with pytest.raises(ValueError, match=r"np.pad: mode='edge' takes no padder \(test_updates"):
+        tj.jit(lambda x: np.pad(x, 1, "edge", padder=2))(x)
+    with pytest.raises(ValueError, match=r"np.interp: period must be a non-zero value \(test_upd"):
+        tj.jit(lambda x: np.interp(x, x[0], x[0], period=0))(x)
+
+
 def test_nonzero_names_the_size_argument() -> None:
     with pytest.raises(errors.UnsupportedError, match=r"tracejit.numpy.nonzero\(x, size=n\)"):
         tj.jit(np.nonzero)(np.ones(3))

@@ -15,8 +15,9 @@ import numpy as np
 
 from tracejit.errors import ShapeError
 from tracejit.ir import ops
-from tracejit.ir.graph import Node, Scalar
-from tracejit.ir.types import BF16, F16, F32, F64, I32, DType, Shape, is_float
+from tracejit.ir.graph import Node
+from tracejit.ir.types import BF16, F16, F32, F64, I32, Shape, is_float
+from tracejit.lowering import least
 from tracejit.nn.spatial import (
     LAYOUTS,
     Ints,
@@ -94,12 +95,8 @@ def _windows(op: str, x: Node, size: Ints, strides: Ints, padding: Padding) -> W
 
 
 def _maximum(x: Node, windows: Windows) -> Node:
-    wide = padded(x, _lowest(x.dtype), windows.around)
+    wide = padded(x, least(x.dtype), windows.around)
     return _reduced(wide, windows, ops.reduce_max, ops.window_max)
-
-
-def _lowest(dtype: DType) -> Scalar:
-    return -np.inf if is_float(dtype) else int(np.iinfo(dtype.str).min)
 
 
 def _mean(x: Node, windows: Windows) -> Node:

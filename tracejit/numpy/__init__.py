@@ -46,6 +46,10 @@ from tracejit.numpy.sized import (
     flatnonzero,
     nonzero,
     unique,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
 )
 from tracejit.numpy.standard import (
     argsort,
@@ -115,5 +119,9 @@ __all__ = [
     "take",
     "tri",
     "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "zeros",
 ]

@@ -6,7 +6,7 @@ size: how many places the result has. Where fewer are found fill_value stands at
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,3 +81,52 @@ def unique(
         wanted = [m for m, is_wanted in zip(more, asked, strict=True) if is_wanted]
         found = (values, *wanted) if wanted else values
         return concrete(trace, found) if outermost else found
+
+
+class UniqueAll(NamedTuple):
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+class UniqueCounts(NamedTuple):
+    values: Any
+    counts: Any
+
+
+class UniqueInverse(NamedTuple):
+    values: Any
+    inverse_indices: Any
+
+
+def unique_all(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+    """Each value once, where it is first, for each element the place of its value, and counts.
+
+    As all of these, each nan is a value of its own, as the standard says; size: see `unique`.
+    """
+    if size is None:
+        return np.unique_all(x)
+    return UniqueAll(
+        *unique(x, True, True, True, equal_nan=False, size=size, fill_value=fill_value)
+    )
+
+
+def unique_counts(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+    if size is None:
+        return np.unique_counts(x)
+    values, _, _, counts = unique_all(x, size=size, fill_value=fill_value)
+    return UniqueCounts(values, counts)
+
+
+def unique_inverse(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+    if size is None:
+        return np.unique_inverse(x)
+    values, _, inverse, _ = unique_all(x, size=size, fill_value=fill_value)
+    return UniqueInverse(values, inverse)
+
+
+def unique_values(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+    if size is None:
+        return np.unique_values(x)
+    return unique_all(x, size=size, fill_value=fill_value).values
