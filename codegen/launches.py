@@ -21,10 +21,29 @@ class Slot:
         return f"{self.place}[{self.at}]"
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a small kernel lies in what those of its wave take together, one after another [ns].
+
+    They are dealt out: of n threads, thread t runs those from t/n to (t + 1)/n of the total.
+    """
+
+    middle: int
+    total: int
+
+    def thread(self, threads: int) -> int:
+        """Which one runs it."""
+        return self.middle * threads // self.total
+
+    def __str__(self) -> str:
+        return f"on one thread (at {self.middle} of {self.total} ns)"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Launch:
-    """One kernel of the program. alone: on thread 0. wave: a barrier stands between waves.
+    """One kernel of the program. wave: a barrier stands between waves.
 
+    alone: one thread runs all of it, thread 0 or the one whose `turn` it is.
     work: where in the arena control flow keeps what its bodies need.
     """
 
@@ -34,6 +53,7 @@ class Launch:
     alone: bool
     wave: int
     work: int = 0
+    turn: Turn | None = None
 
     @property
     def flow(self) -> Flow | None:
@@ -100,7 +120,7 @@ def plan_text(plan: Plan) -> str:
             f"{b.name}={slot}: {dtype_name(b.dtype)}[{b.size}] {b.role}"
             for b, slot in zip(launch.kernel.buffers, launch.slots, strict=False)
         )
-        where = " on thread 0" if launch.alone and plan.parallel else ""
+        where = f" {launch.turn or 'on thread 0'}" if launch.alone and plan.parallel else ""
         what = launch.flow.op if launch.flow is not None else launch.kernel.kind
         lines.append(f"  {what} {launch.kernel.name}({args}){where}")
         if launch.flow is not None:

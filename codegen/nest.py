@@ -89,6 +89,10 @@ class Tile:
     width: int
 
 
+# An extent, or a count of tiles, that the caller of a kernel's code tells it.
+ANY = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Loop:
     """An axis with its extent and schedule. No tiles: one iteration at a time."""
@@ -107,7 +111,10 @@ class Loop:
         return sum(t.count for t in self.runs())
 
     def __str__(self) -> str:
-        text = f"{'parallel ' if self.parallel else ''}{self.axis} in {self.extent}"
+        text = f"{'parallel ' if self.parallel else ''}{self.axis} in "
+        if self.extent == ANY:
+            return f"{text}any tiles of {self.tiles[0].width} lanes {self.lanes}"
+        text += f"{self.extent}"
         if self.tiles:
             text += " tiles " + " + ".join(f"{t.count}x{t.width}" for t in self.tiles)
         return text + (f" lanes {self.lanes}" if self.lanes > 1 else "")

@@ -15,8 +15,9 @@ from dataclasses import replace
 from tracejit.codegen.arena import Span, offsets
 from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
+from tracejit.codegen.dealing import dealt, turns
 from tracejit.codegen.flow import ALIGNMENT, aligned, in_place, work_area
-from tracejit.codegen.launches import Launch, Plan, Slot
+from tracejit.codegen.launches import Launch, Plan, Slot, Turn
 from tracejit.codegen.lower import lower
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Buffer, Flow, For, Kernel, Load, Loop, Offset, Store, walk
@@ -146,11 +147,13 @@ class _Planner:
             not parallel or t < ALONE_SECONDS or k in self.hosts or _on_one_thread(low.kernel)
             for k, (t, low) in enumerate(zip(times, self.lowered, strict=True))
         ]
-        waves = self._waves(alone, self.hosts if parallel else set())
+        waves, turn_of = (
+            self._dealt_out(alone, times) if parallel else (self._waves(alone, set()), {})
+        )
         order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
         # On one thread each kernel is over before the next, with no barrier needed.
         arena = self._place(waves if parallel else [self.rank[k] for k in range(len(waves))])
-        launches = [self._launch(k, alone[k], waves[k]) for k in order]
+        launches = [self._launch(k, alone[k], waves[k], turn_of.get(k)) for k in order]
         failure = arena if self.hosts else None
         arena += ALIGNMENT if self.hosts else 0
         return Plan(self.graph, tuple(launches), tuple(fresh), arena, parallel, failure)
@@ -225,6 +228,19 @@ class _Planner:
 
     # Order and memory
 
+    def _dealt_out(
+        self, alone: Sequence[bool], times: Sequence[float]
+    ) -> tuple[list[int], dict[int, Turn]]:
+        """The wave of each kernel, and whose turn the small ones are that are dealt out."""
+        waves = self._waves(alone, self.hosts)
+        kinds = [low.kernel.kind for low in self.lowered]
+        order = sorted(self.rank, key=lambda k: self.rank[k])
+        small = [k for k in order if alone[k] and kinds[k] not in ("host", "control")]
+        chosen = dealt(small, waves, self.deps, times, ALONE_SECONDS)
+        if chosen:
+            waves = self._waves([a and k not in chosen for k, a in enumerate(alone)], self.hosts)
+        return waves, turns(chosen, waves, times)
+
     def _waves(self, alone: Sequence[bool], last: set[int]) -> list[int]:
         """The wave of each kernel: the least number of barriers, each kernel as early as can be.
 
@@ -276,14 +292,14 @@ class _Planner:
                 self.slots[owner] = Slot("arena", offset)
         return size
 
-    def _launch(self, k: int, alone: bool, wave: int) -> Launch:
+    def _launch(self, k: int, alone: bool, wave: int, turn: Turn | None) -> Launch:
         low = self.lowered[k]
         slots = tuple(self.slots[node] for node in low.nodes)
         sides = list(zip(low.kernel.buffers, slots, strict=False))
         stored = {slot for buffer, slot in sides if buffer.role != "in"}
         in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
         kernel = schedule(low.kernel, self.machine, in_place)
-        return Launch(kernel, low.plain, slots, alone, wave, self.work.get(k, 0))
+        return Launch(kernel, low.plain, slots, alone, wave, self.work.get(k, 0), turn)
 
 
 def _may_fail(kernel: Kernel) -> bool:

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from tracejit.codegen import program_flow
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
-from tracejit.codegen.program_lines import on_first_thread, put
-from tracejit.codegen.sharing import starts
+from tracejit.codegen.program_lines import on_first_thread, on_one_thread, put
+from tracejit.codegen.sharing import size_of, starts
 
 BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 
@@ -127,8 +127,22 @@ class Function:
         args = [f"ptr {pointer}" for pointer in self._starts(number, launch)]
         alone = launch.alone and self.team
         share = "i64 0, i64 1" if alone else "i64 %tid, i64 %nt"
+        size = size_of(launch.kernel)
+        share += "" if size is None else f", i64 {size}"
         call = [f"  call void @{symbol}({', '.join([*args, share])})"]
-        self.lines += on_first_thread(f"{number}", call) if alone else call
+        self.lines += self._on_one_thread(number, launch, call) if alone else call
+
+    def _on_one_thread(self, number: int, launch: Launch, lines: list[str]) -> list[str]:
+        turn = launch.turn
+        if turn is None:
+            return on_first_thread(f"{number}", lines)
+        at, due = f"%at{number}", f"%due{number}"
+        return [
+            f"  {at}.nt = mul i64 %nt, {turn.middle}",
+            f"  {at} = udiv i64 {at}.nt, {turn.total}",
+            f"  {due} = icmp eq i64 {at}, %tid",
+            *on_one_thread(f"{number}", lines, due),
+        ]
 
     def _starts(self, number: int, launch: Launch) -> list[str]:
         """The addresses that the code of a kernel wants, which it shares with others."""
@@ -203,7 +217,8 @@ def may_fail(launch: Launch) -> bool:
 def _declaration(launch: Launch, symbol: str) -> str:
     if is_call(launch):
         return f"@{symbol} = external global i8"
-    parameters = ["ptr"] * len(launch.slots) + ["i64", "i64"]
+    sized = size_of(launch.kernel) is not None
+    parameters = ["ptr"] * len(launch.slots) + ["i64"] * (2 + sized)
     return f"declare void @{symbol}({', '.join(parameters)})"
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 
 def on_first_thread(name: str, lines: list[str]) -> list[str]:
-    """Code that the other threads pass by."""
+    """Code of thread 0 that the other threads pass by."""
+    return on_one_thread(name, lines, "%first")
+
+
+def on_one_thread(name: str, lines: list[str], condition: str) -> list[str]:
+    """Code of the thread for which the condition holds; the others pass it by."""
     return [
-        f"  br i1 %first, label %alone{name}, label %done{name}",
+        f"  br i1 {condition}, label %alone{name}, label %done{name}",
         f"alone{name}:",
         *lines,
         f"  br label %done{name}",

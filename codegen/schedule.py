@@ -189,11 +189,16 @@ def _score(
 
 def _points(body: Sequence[Stmt], extent: int, lanes: int) -> int:
     """How many vectors of a tile to work on at once."""
-    size = sum(not isinstance(s, For | Fold) for s in walk(body))
-    most = next((points for limit, points in UNROLL if size <= limit), 1)
+    most = unrolled(body)
     if any(isinstance(s, Fold) for s in body):
         most = max(most, 2)
     return max(min(most, -(-extent // lanes)), 1)
+
+
+def unrolled(body: Sequence[Stmt]) -> int:
+    """How many vectors of a loop without end to work on at once."""
+    size = sum(not isinstance(s, For | Fold) for s in walk(body))
+    return next((points for limit, points in UNROLL if size <= limit), 1)
 
 
 def _tile_rows(body: Sequence[Stmt], axis: str, lanes: int) -> tuple[Stmt, ...]:

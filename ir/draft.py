@@ -125,6 +125,14 @@ def rows_stay_local(draft: Draft) -> bool:
     return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
 
 
+def only_waits(node: Node, draft: Draft) -> bool:
+    """Whether a group's results would be late for one number more, of other groups' results.
+
+    A sum of many sums is a chain of such numbers; each of those would wait for the one before.
+    """
+    return node.type.size == 1 and draft.kind != "map"
+
+
 def summed(node: Node) -> Shape:
     """Sizes of the axes that a contraction sums over."""
     lhs, rhs = node.inputs

@@ -21,6 +21,7 @@ from tracejit.ir.draft import (
     WINDOWS,
     Draft,
     bare,
+    only_waits,
     rows_stay_local,
     summed,
     through_movement,
@@ -88,8 +89,7 @@ class Fuser:
             self._see(where[0], node, moved)
 
     def _placed(self, node: Node) -> tuple[Draft, Index] | None:
-        draft = self.view_of.get(node)
-        return None if draft is None else (draft, draft.placed[node])
+        return (draft, draft.placed[node]) if (draft := self.view_of.get(node)) else None
 
     def _see(self, draft: Draft, node: Node, index: Index) -> None:
         draft.placed[node] = index
@@ -127,7 +127,8 @@ class Fuser:
         """Whether `node` can be computed at `index` in `draft`. It cannot if
 
         - the group is full, or is one that stores its parts in its own way;
-        - it reads a member at another index, or something that needs this group's results;
+        - it reads a member at another index, or something that needs this group's results, or is
+          one number of several groups, that the rest would wait for;
         - it expands a reduction again that is not over trailing axes, or over few long rows.
         """
         if not self._has_room(draft):
@@ -135,9 +136,9 @@ class Fuser:
         sources = [self._source(operand, index, draft) for operand in node.inputs]
         if any(source is False for source in sources):
             return False
-        for source in sources:
-            if isinstance(source, Draft) and source.depends_on(draft):
-                return False
+        others = [source for source in sources if isinstance(source, Draft)]
+        if (others and only_waits(node, draft)) or any(d.depends_on(draft) for d in others):
+            return False
         return not self._reexpands(node, draft, index) or rows_stay_local(draft)
 
     def _reexpands(self, node: Node, draft: Draft, index: Index) -> bool:

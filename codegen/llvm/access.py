@@ -40,6 +40,7 @@ class Access:
         self.scopes: list[_Scope] = []
         self._all: list[_Scope] = []
         self._axis: dict[str, tuple[str | int, int]] = {}
+        self._active: Vec | None = None
 
     # Scopes and axes
 
@@ -145,6 +146,13 @@ class Access:
             self.b.lines.append(f"  {name} = getelementptr {element}, ptr {pointer}, i64 {const}")
         return scope.known[key]
 
+    @contextmanager
+    def masked(self, mask: Vec) -> Iterator[None]:
+        """Inside, vectors are loaded and stored in the lanes of `mask` only."""
+        self._active = mask
+        yield
+        self._active = None
+
     # Values
 
     def splat(self, scalar: Vec, lanes: int) -> Vec:
@@ -243,12 +251,12 @@ class Access:
         return self.b.inst(text, dtype, lanes)
 
     def _vector_load(self, address: str, dtype: DType, lanes: int, active: int) -> Vec:
-        if active == lanes:
+        mask = self._active or self.mask(lanes, active)
+        if active == lanes and self._active is None:
             return self._load_text(address, dtype, lanes)
         kind, type = overload_suffix(dtype, lanes), llvm_type(dtype, lanes)
         name = f"llvm.masked.load.{kind}.p0"
         self.b.declares[name] = f"declare {type} @{name}(ptr, <{lanes} x i1>, {type})"
-        mask = self.mask(lanes, active)
         where = f"ptr align {dtype.itemsize} {address}"
         text = f"call {type} @{name}({where}, {mask.typed}, {type} zeroinitializer)"
         return self.b.inst(text, dtype, lanes)
@@ -306,13 +314,13 @@ class Access:
         if active == 1:
             # LLVM 22 makes a masked store of one truncated lane as wide as before the truncation.
             vec = self.b.extract(vec, 0)
-        if active == vec.lanes:
+        if active == vec.lanes and (self._active is None or vec.lanes == 1):
             self.b.lines.append(f"  store {vec.typed}, ptr {address}, align {size}")
             return
         kind = overload_suffix(vec.dtype, vec.lanes)
         name = f"llvm.masked.store.{kind}.p0"
         self.b.declares[name] = f"declare void @{name}({vec.type}, ptr, <{vec.lanes} x i1>)"
-        mask = self.mask(vec.lanes, active)
+        mask = self._active or self.mask(vec.lanes, active)
         self.b.lines.append(
             f"  call void @{name}({vec.typed}, ptr align {size} {address}, {mask.typed})"
         )

@@ -79,12 +79,12 @@ class Control:
         assert at_least_once or not carried, "a loop that carries values runs at least once"
         return after
 
-    def at_most(self, value: str, bound: int) -> str:
+    def at_most(self, value: str, bound: int | str) -> str:
         name = "llvm.umin.i64"
         self.b.declares[name] = f"declare i64 @{name}(i64, i64)"
         return self.i64(f"call i64 @{name}(i64 {value}, i64 {bound})")
 
-    def share(self, total: int) -> tuple[str, str]:
+    def share(self, total: int | str) -> tuple[str, str]:
         """The range of tiles that thread tid of nt takes."""
         low = self.i64(f"mul i64 %tid, {total}")
         high = self.i64(f"add i64 {low}, {total}")

@@ -11,7 +11,8 @@ belongs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 from tracejit.codegen.llvm.access import Access
 from tracejit.codegen.llvm.builder import Builder
@@ -22,6 +23,7 @@ from tracejit.codegen.llvm.rows import Rows
 from tracejit.codegen.llvm.values import Vec
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
+    ANY,
     Call,
     Each,
     Flow,
@@ -36,7 +38,7 @@ from tracejit.codegen.nest import (
     loops_of,
     parallel_loops,
 )
-from tracejit.ir.types import BOOL
+from tracejit.ir.types import BOOL, I32, I64
 
 
 def emit_kernel(kernel: Kernel, machine: Machine, symbol: str) -> tuple[str, dict[str, str]]:
@@ -65,12 +67,12 @@ class _Emitter:
             else:
                 first = self.b.inst("icmp eq i64 %tid, 0", BOOL, 1)
                 self.control.branch(first.ref, lambda: self._block(body))
+        sized = any(loop.extent == ANY for loop in loops_of(body))
+        parameters = [*pointers, "i64 %tid", "i64 %nt", *(["i64 %n"] if sized else [])]
         lines = self.access.flattened(self.b.lines)
         width = self.machine.vector_bytes * 8
         attributes = f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
-        head = (
-            f"define void @{symbol}({', '.join([*pointers, 'i64 %tid', 'i64 %nt'])}) {attributes}"
-        )
+        head = f"define void @{symbol}({', '.join(parameters)}) {attributes}"
         return "\n".join([f"{head} {{", "entry:", *lines, "  ret void", "}", ""])
 
     def _outer(self, body: Sequence[Stmt]) -> None:
@@ -96,11 +98,53 @@ class _Emitter:
         loops, body = parallel_loops((nest,))
         if any(loop.extent == 0 for loop in loops):
             return
+        if loops[0].extent == ANY:
+            self._any_size(loops[0], body)
+            return
         total = 1
         for loop in loops:
             total *= loop.steps()
         low, high = self.control.share(total)
         self.control.loop("p", low, high, lambda p, _: self._tiles(loops, p, body), [])
+
+    def _any_size(self, loop: Loop, body: Sequence[Stmt]) -> None:
+        """A loop over %n iterations: whole tiles, then by the thread that has the last tile what
+        is left, vector by vector and each under a mask."""
+        width = loop.tiles[0].width
+        full = self.control.i64(f"udiv i64 %n, {width}")
+        more = self.control.i64(f"add i64 %n, {width - 1}")
+        low, high = self.control.share(self.control.i64(f"udiv i64 {more}, {width}"))
+        whole = self.control.at_most(high, full)
+
+        def tile(number: str, none: list[Vec]) -> list[Vec]:
+            with self._tile(replace(loop, extent=width), Tile(1, width), 0, number):
+                self._block(body)
+            return none
+
+        def vector(number: str, none: list[Vec]) -> list[Vec]:
+            one = replace(loop, extent=loop.lanes)
+            with self._tile(one, Tile(1, loop.lanes), 0, number), self._up_to_n(number, loop.lanes):
+                self._block(body)
+            return none
+
+        def rest() -> None:
+            first = self.control.i64(f"mul i64 {full}, {width // loop.lanes}")
+            over = self.control.i64(f"add i64 %n, {loop.lanes - 1}")
+            self.control.loop(
+                "q", first, self.control.i64(f"udiv i64 {over}, {loop.lanes}"), vector, []
+            )
+
+        self.control.loop("p", low, whole, tile, [])
+        self.control.branch(self.control.i64(f"icmp ugt i64 {high}, {full}"), rest)
+
+    def _up_to_n(self, number: str, lanes: int) -> AbstractContextManager[None]:
+        """Inside, the vector of that number is in use as far as the iterations go."""
+        start = self.control.i64(f"mul i64 {number}, {lanes}")
+        left = self.control.at_most(self.control.i64(f"sub i64 %n, {start}"), lanes)
+        active = self.b.convert(Vec(left, I64, 1), I32)
+        order = ", ".join(f"i32 {lane}" for lane in range(lanes))
+        mask = self.b.icmp("ult", Vec(f"<{order}>", I32, lanes), self.b.splat(active, lanes))
+        return self.access.masked(mask)
 
     def _tiles(self, loops: Sequence[Loop], p: str, body: Sequence[Stmt]) -> list[Vec]:
         """Splits the flat tile number p into one for each loop, then enters the tile."""

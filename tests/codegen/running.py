@@ -23,6 +23,7 @@ from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.runtime import toolchain
 from tracejit.codegen.runtime.host import HostCallable, host_call
+from tracejit.codegen.sharing import shared_code, size_of, starts
 from tracejit.codegen.stages import Stages
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph
@@ -56,7 +57,7 @@ class Runner:
 
     def __init__(self, plans: Iterable[Plan], machine: Machine = USUAL) -> None:
         launches = [u for p in plans for u in p.launches if u.kernel.kind != "host"]
-        kernels = {_symbol(u.kernel): u.kernel for u in launches}
+        kernels = {_symbol(u.kernel): shared_code(u.kernel) for u in launches}
         texts = []
         for symbol, kernel in kernels.items():
             function, declared = emit_kernel(kernel, machine, symbol)
@@ -108,18 +109,22 @@ class Runner:
 
     def _call(self, launch: Launch, pointers: list[int], tid: int, threads: int) -> None:
         if launch.alone:
-            if tid != 0:
+            if tid != (launch.turn.thread(threads) if launch.turn else 0):
                 return
-            threads = 1
+            tid, threads = 0, 1
         if launch.kernel.kind == "host":
             frame = (ctypes.c_void_p * len(pointers))(*pointers)
             HostCallable(host_call(launch.kernel))(ctypes.addressof(frame))
             return
         assert self._linked is not None
-        signature = ctypes.CFUNCTYPE(
-            None, *[ctypes.c_void_p] * len(pointers), ctypes.c_int64, ctypes.c_int64
-        )
-        signature(self._linked.address(_symbol(launch.kernel)))(*pointers, tid, threads)
+        size = size_of(launch.kernel)
+        numbers = [tid, threads, *([] if size is None else [size])]
+        first = starts(launch.kernel).values()
+        sides = zip(pointers, first, launch.kernel.buffers, strict=False)
+        there = [pointer + start * buffer.dtype.itemsize for pointer, start, buffer in sides]
+        types = [ctypes.c_void_p] * len(there) + [ctypes.c_int64] * len(numbers)
+        code = ctypes.CFUNCTYPE(None, *types)(self._linked.address(_symbol(launch.kernel)))
+        code(*there, *numbers)
 
 
 class _Guarded:
@@ -142,7 +147,7 @@ class _Guarded:
 
 
 def _symbol(kernel: Kernel) -> str:
-    text = kernel_text(kernel, locations=False, name="k")
+    text = kernel_text(shared_code(kernel), locations=False, name="k")
     return f"k{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 import tracejit as tj
-from benchmarks.peers.tracejit_peer import gan_step, train_step
+from benchmarks.models.tracejit_models import LOSSES
+from benchmarks.peers.tracejit_peer import adam, gan_step, train_step
 from benchmarks.workloads import WORKLOADS
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.stages import Stages
@@ -97,6 +98,24 @@ STEPS = {
     "mlp_small": lambda: _mlp((64, 128, 10), 32),
     "mlp": lambda: _mlp((784, 512, 512, 10), 128),
 }
+
+
+@partial(tj.jit, static_argnames=("model",), donate_argnames=("params", "m", "v"))
+def clipped_step(model: str, params: Any, m: Any, v: Any, t: Any, x: Any, y: Any) -> Any:
+    """The gradients of all weights are divided by their common norm where that is above 1."""
+    loss, grads = tj.value_and_grad(LOSSES[model])(params, x, y)
+    norm = np.sqrt(sum(np.sum(g * g) for g in tj.tree.leaves(grads)))
+    grads = tj.tree.map(lambda g: g / np.maximum(norm, 1), grads)
+    return *adam(params, m, v, t, grads), loss
+
+
+@cache
+def clipped(name: str) -> Stages:
+    """A larger step whose updates wait for all gradients, so that no product can hold them."""
+    work = WORKLOADS[name]()
+    zeros = tj.tree.map(np.zeros_like, work.params)
+    lowered = clipped_step.lower(work.model, work.params, zeros, zeros, 1.0, work.x, work.y)
+    return Stages(lowered.graph, AVX2)
 
 
 @cache
