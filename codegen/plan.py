@@ -9,6 +9,7 @@ were.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from tracejit.codegen.splitting import split_sums
 from tracejit.ir.affine import axis_index
 from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Graph, Node
+from tracejit.ir.precedence import Precedence
 
 # A kernel that one thread finishes in this time gains less from the others than a barrier costs.
 ALONE_SECONDS = 1.5e-6
@@ -105,9 +107,11 @@ class _Planner:
         self.machine = machine
         self.readers: dict[Node, list[int]] = {}
         self.writers: dict[Node, list[int]] = {}
+        self.borders: dict[Node, list[int]] = {}
         for k, low in enumerate(lowered):
             self._note(k, low)
         self.deps: list[set[int]] = [self._data_deps(k) for k in range(len(lowered))]
+        self.order = Precedence(self.deps.__getitem__, range(len(lowered)))
         self.hosts = {k for k, low in enumerate(lowered) if _may_fail(low.kernel)}
         self.work: dict[int, int] = {}
         self.rank: dict[int, int] = {}
@@ -119,6 +123,8 @@ class _Planner:
                 self.readers.setdefault(node, []).append(k)
             if buffer.role != "in":
                 self.writers.setdefault(node, []).append(k)
+            if low.kernel.kind == "border":
+                self.borders.setdefault(node, []).append(k)
 
     def _data_deps(self, k: int) -> set[int]:
         """Who writes what k reads or writes. Parts of one value are apart, in whatever order, but
@@ -126,10 +132,8 @@ class _Planner:
         low = self.lowered[k]
         found: set[int] = set()
         for node, buffer in zip(low.nodes, low.kernel.buffers, strict=False):
-            before = (w for w in self.writers.get(node, ()) if w < k)
-            if buffer.role == "part":
-                before = (w for w in before if self.lowered[w].kernel.kind == "border")
-            found.update(before)
+            writers = (self.borders if buffer.role == "part" else self.writers).get(node, ())
+            found.update(writers[: bisect_left(writers, k)])
         return found
 
     def plan(self) -> Plan:
@@ -173,27 +177,19 @@ class _Planner:
         first = {*self.readers.get(taken, ()), *self.hosts}
         before = sorted(first.difference(writers))
         own = [w for w in writers if w in self.readers.get(taken, ())]
-        blocked = any(w in self.hosts or self._reaches(w, r) for w in writers for r in before)
+        blocked = any(
+            w in self.hosts or self.order.is_needed(w, by=r) for w in writers for r in before
+        )
         if not blocked and self._same_places(own, writers, taken, node):
             self.slots[node] = Slot("input", donor)
             for writer in writers:
                 self.deps[writer].update(before)
+                for reader in before:
+                    self.order.put_before(reader, writer)
             return True
         if not self.inner:
             self._copy_back(node, donor)
         return not self.inner
-
-    def _reaches(self, start: int, goal: int) -> bool:
-        """Whether kernel `goal` has to run after kernel `start`."""
-        stack, seen = [goal], {goal}
-        while stack:
-            k = stack.pop()
-            if k == start:
-                return True
-            fresh = self.deps[k] - seen
-            seen |= fresh
-            stack.extend(fresh)
-        return False
 
     def _same_places(self, own: list[int], writers: list[int], taken: Node, node: Node) -> bool:
         """Whether a kernel that reads `taken` and writes `node` reads each element before it
@@ -223,6 +219,7 @@ class _Planner:
         taken = self.graph.inputs[donor]
         k = len(self.lowered)
         self.lowered.append(_copied(f"k{k}copy", node, taken))
+        self.order.append(k)
         self.deps.append({*self.writers[node], *self.readers.get(taken, ()), *self.hosts})
         self.readers.setdefault(node, []).append(k)
 

@@ -6,14 +6,13 @@ The result computes the same values from the same loads; only sums are taken in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tracejit.codegen.coalesce import coalesce
 from tracejit.codegen.epilogue import with_epilogue
 from tracejit.codegen.hoist import hoist
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import (
-    Buffer,
     Fold,
     For,
     Kernel,
@@ -49,12 +48,27 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
     if kernel.kind == "contraction" and sum(isinstance(s, For) for s in kernel.body) > 1:
         return _blocked(hoist(kernel), machine)
     kernel = hoist(coalesce(kernel))
-    body = tuple(
-        _nest(s, kernel, machine, in_place) if isinstance(s, For) else s for s in kernel.body
-    )
+    whole = _Whole.of(kernel, machine)
+    body = tuple(_nest(s, whole, in_place) if isinstance(s, For) else s for s in kernel.body)
     if not any(isinstance(s, For) and s.loop.parallel for s in kernel.body):
-        body = _inside([], body, kernel, machine)[1]
+        body = _inside([], body, whole)[1]
     return replace(kernel, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What the nests of a kernel share. keeps_rows: whether it has scratch buffers."""
+
+    kind: str
+    dtypes: frozenset[DType]
+    keeps_rows: bool
+    machine: Machine
+
+    @classmethod
+    def of(cls, kernel: Kernel, machine: Machine) -> _Whole:
+        dtypes = frozenset(b.dtype for b in kernel.buffers)
+        keeps_rows = any(b.role == "scratch" for b in kernel.buffers)
+        return cls(kernel.kind, dtypes, keeps_rows, machine)
 
 
 def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
@@ -81,13 +95,13 @@ def _blocked(kernel: Kernel, machine: Machine) -> Kernel:
     return replace(kernel, body=tuple(map(tiled, kernel.body)))
 
 
-def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
+def _nest(nest: For, whole: _Whole, in_place: bool) -> Stmt:
     loops, body = parallel_loops((nest,))
-    if kernel.kind == "contraction":
-        loops, body = tile_contraction(loops, body, machine, in_place)
+    if whole.kind == "contraction":
+        loops, body = tile_contraction(loops, body, whole.machine, in_place)
         loops, body = with_epilogue(loops, body, in_place)
     else:
-        loops, body = _inside(loops, body, kernel, machine)
+        loops, body = _inside(loops, body, whole)
     for loop in reversed(loops):
         body = (For(loop, body),)
     return body[0]
@@ -97,19 +111,17 @@ def _nest(nest: For, kernel: Kernel, machine: Machine, in_place: bool) -> Stmt:
 
 
 def _inside(
-    loops: list[Loop], body: tuple[Stmt, ...], kernel: Kernel, machine: Machine
+    loops: list[Loop], body: tuple[Stmt, ...], whole: _Whole
 ) -> tuple[list[Loop], tuple[Stmt, ...]]:
     """Chooses the one axis that becomes vectors, among the parallel ones and those of the row."""
-    lanes = machine.lanes([b.dtype for b in kernel.buffers] + _let_dtypes(body))
-    rows = _row_axes(body) if kernel.kind == "row" else {}
+    lanes = whole.machine.lanes(whole.dtypes | _let_dtypes(body))
+    rows = _row_axes(body) if whole.kind == "row" else {}
     candidates = {loop.axis: loop.extent for loop in loops} | rows
-    if any(b.role == "scratch" for b in kernel.buffers) and rows:
+    if whole.keeps_rows and rows:
         candidates = rows
     if not candidates or lanes == 1:
         return loops, body
-    best = max(
-        reversed(candidates), key=lambda a: _score(a, candidates[a], lanes, body, kernel.buffers)
-    )
+    best = max(reversed(candidates), key=lambda a: _score(a, candidates[a], lanes, body))
     if best in rows:
         return loops, _tile_rows(body, best, lanes)
     vector = next(loop for loop in loops if loop.axis == best)
@@ -142,8 +154,8 @@ def _turned_axis(loops: Sequence[Loop], body: Sequence[Stmt], vector: str) -> Lo
     return None
 
 
-def _let_dtypes(body: Sequence[Stmt]) -> list[DType]:
-    return [s.dtype for s in walk(body) if isinstance(s, Let)]
+def _let_dtypes(body: Sequence[Stmt]) -> set[DType]:
+    return {s.dtype for s in walk(body) if isinstance(s, Let)}
 
 
 def _row_axes(body: Sequence[Stmt]) -> dict[str, int]:
@@ -159,9 +171,7 @@ def _row_axes(body: Sequence[Stmt]) -> dict[str, int]:
     return found
 
 
-def _score(
-    axis: str, extent: int, lanes: int, body: Sequence[Stmt], buffers: Sequence[Buffer]
-) -> float:
+def _score(axis: str, extent: int, lanes: int, body: Sequence[Stmt]) -> float:
     """How well the accesses inside the loop over `axis` suit vectors along it, per iteration."""
     total, count = 0.0, 0
     moving: set[str] = set()

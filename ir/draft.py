@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from operator import attrgetter
 
 from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index
 from tracejit.ir.graph import Node
 from tracejit.ir.group import Part
+from tracejit.ir.precedence import Precedence
 from tracejit.ir.types import Shape
 
 REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
@@ -25,6 +27,10 @@ CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
 # CPU and compile time grows faster than what another saved pass over memory brings.
 MAX_MEMBERS = 96
 
+# A search for a path between two groups that is not over after so many groups on either side would
+# make fusion quadratic. It ends with "there is one", which costs a fusion at most, never a result.
+MAX_SEARCH = 64
+
 # A row kernel goes over its rows several times. With fewer rows than this there is nothing to share
 # among threads, so long rows are better left to a kernel of their own after the reduction.
 MIN_ROWS = 4
@@ -37,10 +43,12 @@ class Draft:
 
     full: the shape and index of a row group's unreduced space. placed: the nodes known to stand at
     some index of this group, movement nodes included. first, last: positions of its members.
-    parts: for each concatenation of which parts are stored here, these.
+    parts: for each concatenation of which parts are stored here, these. deps, users: the groups
+    that run before and after this one for its sake. order: of all drafts.
     """
 
     kind: str
+    order: Precedence[Draft]
     extents: dict[str, int] = field(default_factory=dict)
     at: dict[Node, Index] = field(default_factory=dict)
     placed: dict[Node, Index] = field(default_factory=dict)
@@ -48,8 +56,8 @@ class Draft:
     parts: dict[Node, list[Part]] = field(default_factory=dict)
     reduced: tuple[str, ...] = ()
     full: tuple[Shape, Index] | None = None
-    deps: set[Draft] = field(default_factory=set)
-    users: set[Draft] = field(default_factory=set)
+    deps: dict[Draft, None] = field(default_factory=dict)
+    users: dict[Draft, None] = field(default_factory=dict)
     first: int = 0
     last: int = 0
 
@@ -60,39 +68,64 @@ class Draft:
 
     def needs(self, other: Draft) -> None:
         if other is not self:
-            self.deps.add(other)
-            other.users.add(self)
+            self.order.append(other)
+            self.order.append(self)
+            self.order.put_before(other, self)
+            self.deps[other] = None
+            other.users[self] = None
+
+    def stand_for(self, merged: Draft) -> None:
+        """Takes over what another group needs, and those that need it."""
+        for draft in merged.deps:
+            del draft.users[merged]
+            self.needs(draft)
+        for draft in merged.users:
+            del draft.deps[merged]
+            draft.needs(self)
+        merged.at = {}
 
     def depends_on(self, other: Draft, direct: bool = True) -> bool:
         """Whether this group needs `other` to have run; `direct=False`: by way of a third group.
 
-        Looked for from both ends in turns: in a deep network one of them is far from the other.
+        Looked for from both ends in turns; after MAX_SEARCH turns the answer is yes.
         """
         if direct and other in self.deps:
             return True
-        before = [d for d in self.deps if d is not other]
-        after = [d for d in other.users if d is not self]
-        needed, needing = set(before), set(after)
-        if not needed.isdisjoint(needing):
-            return True
-        while before and after:
-            found = before.pop().deps - needed
-            if other in found or not found.isdisjoint(needing):
+        if not self.deps or not other.users:
+            return False
+        needed: dict[Draft, None] = {}
+        needing: dict[Draft, None] = {}
+        before = self._reached(needed, DEPS, other, self)
+        after = other._reached(needing, USERS, other, self)
+        for turn, (one, two) in enumerate(zip(before, after, strict=False)):
+            if one in needing or other in one.deps or two in needed or self in two.users:
                 return True
-            fresh = [d for d in found if d.last > other.first]
-            needed.update(fresh)
-            before += fresh
-            found = after.pop().users - needing
-            if self in found or not found.isdisjoint(needed):
+            if turn == MAX_SEARCH:
                 return True
-            fresh = sorted((d for d in found if d.first < self.last), key=lambda d: d.last)
-            needing.update(fresh)
-            after += fresh  # the last one is looked at first: it is the nearest to this group
         return False
+
+    def _reached(
+        self, seen: dict[Draft, None], by: Neighbours, low: Draft, high: Draft
+    ) -> Iterator[Draft]:
+        """What is reached from here between two others, each noted in `seen` when it is."""
+        place = self.order.place
+        first, last = place[low], place[high]
+        stack = [self]
+        while stack:
+            for draft in by(stack.pop()):
+                if first < place[draft] < last and draft not in seen:
+                    seen[draft] = None
+                    stack.append(draft)
+                    yield draft
 
     def varies(self, index: Index) -> bool:
         """Whether a value at `index` changes along the reduced axes."""
         return any(axis in self.reduced for i in index for axis in i.axes())
+
+
+Neighbours = Callable[[Draft], Iterable[Draft]]
+DEPS: Neighbours = attrgetter("deps")
+USERS: Neighbours = attrgetter("users")
 
 
 def through_movement(node: Node, stop: Mapping[Node, object] | None = None) -> Node:

@@ -14,6 +14,7 @@ from tracejit.ir.affine import (
 )
 from tracejit.ir.draft import (
     CONTRACTIONS,
+    DEPS,
     MAX_MEMBERS,
     REDUCTIONS,
     VIRTUAL,
@@ -29,6 +30,7 @@ from tracejit.ir.draft import (
 )
 from tracejit.ir.graph import Node
 from tracejit.ir.parts import Parts
+from tracejit.ir.precedence import Precedence
 from tracejit.ir.row_groups import RowGroups
 from tracejit.ir.types import UNBOUNDED, Shape, UnboundedError
 
@@ -43,6 +45,7 @@ class Fuser:
         self.borders: list[Draft] = []
         self.parts = Parts()
         self.rows = RowGroups(order)
+        self.order = Precedence(DEPS)
         self._axes = 0
 
     # One node
@@ -181,7 +184,7 @@ class Fuser:
             if draft.full is not None and self._shares(draft, operand):
                 self._fold(draft, node, draft.full[1])
                 return
-        draft = Draft("row")
+        draft = Draft("row", self.order)
         index = self._fresh_index(draft, operand.shape)
         self._make_row(draft, operand, index, axes)
         self._fold(draft, node, index)
@@ -238,7 +241,7 @@ class Fuser:
 
     def _place_window(self, node: Node) -> None:
         """A row for each window; what follows may join, but no window is walked a second time."""
-        draft = Draft("row")
+        draft = Draft("row", self.order)
         index = self._fresh_index(draft, node.shape)
         sizes = node.ints("window")
         inside = [axis_index(self._fresh_axis(draft, n)) if n > 1 else ZERO for n in sizes]
@@ -258,12 +261,12 @@ class Fuser:
     def _place_pad(self, node: Node) -> None:
         """Two groups: one fills the border, then whoever computes the operand stores it inside."""
         operand = node.inputs[0]
-        border = Draft("border", first=self.position[node], last=self.position[node])
+        border = Draft("border", self.order, first=self.position[node], last=self.position[node])
         border.at[node] = self._fresh_index(border, node.shape)
         self.borders.append(border)
         where = self._placed(operand)
         if where is None or not self._fits(node, *where):
-            draft = Draft("map")
+            draft = Draft("map", self.order)
             where = draft, self._fresh_index(draft, operand.shape)
         draft, index = where
         low, gaps = node.ints("low"), node.ints("interior")
@@ -316,7 +319,7 @@ class Fuser:
         )
 
     def _start(self, kind: str, node: Node) -> Draft:
-        draft = Draft(kind)
+        draft = Draft(kind, self.order)
         if node.op == "gather_rows" and not self._stored(node.inputs[0]):
             self.copy(node.inputs[0])
         self._join(draft, node, self._fresh_index(draft, node.shape))
@@ -376,13 +379,7 @@ class Fuser:
             big.operand_at[node] = tuple(i.substitute(where) for i in index)
         self._sort(big)
         big.first, big.last = min(small.first, big.first), max(small.last, big.last)
-        for draft in small.deps:
-            draft.users.discard(small)
-            big.needs(draft)
-        for draft in small.users:
-            draft.deps.discard(small)
-            draft.needs(big)
-        small.at = {}
+        big.stand_for(small)
 
     def _sort(self, draft: Draft) -> None:
         draft.at = dict(sorted(draft.at.items(), key=lambda item: self.position[item[0]]))
@@ -394,7 +391,7 @@ class Fuser:
         return node.op == "input" or node in self.group_of
 
     def _folds(self, reshape: Node) -> bool:
-        draft = Draft("map")
+        draft = Draft("map", self.order)
         index = self._fresh_index(draft, reshape.shape)
         constant = reshape.inputs[0].op == "full"
         return constant or operand_index(reshape, index, draft.extents) is not None

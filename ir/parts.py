@@ -8,6 +8,7 @@ the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,10 +37,13 @@ class Parts:
 
     def see(self, view: Node) -> None:
         """Notes a movement node, if it holds each part at a known index."""
-        known = self._known.get(view.inputs[0], ())
-        found = [(p, result_index(view, p.part.index, p.draft.extents)) for p in known]
-        views = [placed.moved(index) for placed, index in found if index is not None]
-        if known and len(views) == len(known):
+        views: list[_Placed] = []
+        for placed in self._known.get(view.inputs[0], ()):
+            index = result_index(view, placed.part.index, placed.draft.extents)
+            if index is None:
+                return
+            views.append(placed.moved(index))
+        if views:
             self._known[view] = tuple(views)
 
     def store(
@@ -85,18 +89,22 @@ class Parts:
         drafts = [placed.draft for placed in parts]
         if not _can_store(drafts):
             return None
-        last = next((d for d in reversed(drafts) if not _is_needed(d, drafts)), None)
+        free = (drafts[n] for n in reversed(range(len(drafts))) if not _is_needed(n, drafts))
+        last = next(free, None)
         return None if last is None else tuple(sorted(parts, key=lambda p: p.draft is last))
 
 
 def _can_store(drafts: Sequence[Draft]) -> bool:
     """Whether each group stands, and none stores several parts at different times, as rows may."""
-    twice = {draft for draft in drafts if drafts.count(draft) > 1}
-    return all(draft.alive for draft in drafts) and all(d.kind != "row" for d in twice)
+    counts = Counter(drafts)
+    return all(draft.alive and (n == 1 or draft.kind != "row") for draft, n in counts.items())
 
 
-def _is_needed(draft: Draft, by: Sequence[Draft]) -> bool:
-    return any(other.depends_on(draft) for other in by if other is not draft)
+def _is_needed(n: int, drafts: Sequence[Draft]) -> bool:
+    """Whether one of the groups is to run before another; its neighbours tell soonest."""
+    places = (m for far in range(1, len(drafts)) for m in (n - far, n + far))
+    others = (drafts[m] for m in places if 0 <= m < len(drafts))
+    return any(other.depends_on(drafts[n]) for other in others if other is not drafts[n])
 
 
 def _shifted(index: Index, axis: int, start: int) -> Index:

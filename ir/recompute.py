@@ -94,7 +94,8 @@ class _Recompute:
             for node in reversed(free):
                 self._drop(n, [node])
         found = zip(self.groups, self.outputs, strict=True)
-        return [_pruned(group, outputs) for group, outputs in found if outputs]
+        inner: dict[Node, tuple[Node, ...]] = {}
+        return [_pruned(group, outputs, inner) for group, outputs in found if outputs]
 
     def _may_go(self, node: Node) -> bool:
         cheap = node.prim.elementwise and node.op not in SLOW
@@ -201,13 +202,22 @@ def _by_element(node: Node, group: Group) -> bool:
     return copied or node.prim.elementwise or node.op in REDUCTIONS
 
 
-def _pruned(group: Group, outputs: set[Node]) -> Group:
-    """A group without the members that none of its outputs needs."""
+def _is_concatenation(node: Node) -> bool:
+    return through_movement(node).op == "concatenate"
+
+
+def _pruned(group: Group, outputs: set[Node], inner: dict[Node, tuple[Node, ...]]) -> Group:
+    """A group without the members that none of its outputs needs.
+
+    inner: of concatenations, which many groups hold, those inside them as far as known.
+    """
     needed = set(outputs)
     for node in reversed(tuple(group.at)):
         if node in needed:
             # A concatenation inside another is stored with that, and has its place here still.
-            operands = (*node.inputs, *group.operands(node))
+            if node in group.parts and node not in inner:
+                inner[node] = tuple(filter(_is_concatenation, node.inputs))
+            operands = (*inner.get(node, ()), *group.operands(node))
             needed.update(through_movement(operand, group.at) for operand in operands)
     at = {node: index for node, index in group.at.items() if node in needed}
     stored = tuple(node for node in at if node in outputs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,30 +129,52 @@ def _match_donated(
     A donated array goes to the first free result of its type that stands under the same keys, else
     to the first free one of its type. A result that is itself an argument takes its own place only.
     """
-    owners: list[int | None] = [None] * len(outputs)
-
-    def take(position: int, fits: Callable[[int], bool]) -> bool:
-        for i, node in enumerate(outputs):
-            if owners[i] is None and node.type == inputs[position].type and fits(i):
-                owners[i] = position
-                return True
-        return False
-
     candidates = [i for i, a in enumerate(arguments) if a.path[0] in donated and a.number is None]
-    passed_on = set(inputs)
+    places = _Places(inputs, outputs, paths, {len(arguments[i].path) - 1 for i in candidates})
     without_place = []
     for i in candidates:
-        own = inputs[i]
-        if take(i, lambda o, own=own: outputs[o] is own):  # type: ignore[misc]
-            continue
         keys = arguments[i].path[1:]
-
-        def same_keys(o: int, keys: tuple[Any, ...] = keys) -> bool:
-            ends = paths[o][len(paths[o]) - len(keys) :] == keys
-            return ends and outputs[o] not in passed_on
-
-        if not keys or not take(i, same_keys):
+        if places.take(i, inputs[i]):
+            continue
+        if not keys or not places.take(i, (inputs[i].type, keys)):
             without_place.append(i)
     for i in without_place:
-        take(i, lambda o: outputs[o] not in passed_on)
-    return owners
+        places.take(i, inputs[i].type)
+    return places.owners
+
+
+class _Places:
+    """The results that arguments may take over, by what is asked for; the first ones come first.
+
+    Asked for are the argument itself, where it is passed on, or a type, alone or with the last
+    keys of the path. depths: how many of those.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Node],
+        outputs: Sequence[Node],
+        paths: Sequence[tuple[Any, ...]],
+        depths: Set[int],
+    ) -> None:
+        self.owners: list[int | None] = [None] * len(outputs)
+        self._places: defaultdict[object, deque[int]] = defaultdict(deque)
+        passed_on = set(inputs)
+        for o, (node, path) in enumerate(zip(outputs, paths, strict=True)):
+            if node in passed_on:
+                self._places[node].append(o)
+                continue
+            self._places[node.type].append(o)
+            for depth in depths:
+                if 0 < depth <= len(path):
+                    self._places[node.type, path[-depth:]].append(o)
+
+    def take(self, position: int, wanted: object) -> bool:
+        """Gives input `position` the first free one; says if there was one."""
+        places = self._places[wanted]
+        while places:
+            o = places.popleft()
+            if self.owners[o] is None:
+                self.owners[o] = position
+                return True
+        return False

@@ -3,15 +3,21 @@
 import gc
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
 
 import numpy as np
 import pytest
 
 import tracejit as tj
-from benchmarks.compile_time import descent, layers
+from benchmarks.compile_time import WIDTH, descent, layers
+from tracejit.codegen.artifact import artifact_of
 from tracejit.codegen.machine import this_machine
 from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.stages import Stages
+from tracejit.ir import draft, fuser
 
 LATER = ("numba", "llvmlite", "tracejit.codegen.plan", "tracejit.nn", "tracejit.optim")
 
@@ -52,6 +58,86 @@ def test_equal_layers_share_their_kernels_and_all_else_is_linear() -> None:
         statements,
     ):
         assert count(deep) - count(middle) == count(middle) - count(shallow) > 0
+
+
+def lines_run(work: Callable[[], object]) -> Counter[CodeType]:
+    """How many lines of each function of tracejit run, turns of comprehensions included."""
+    lines: Counter[CodeType] = Counter()
+    package = str(Path(tj.__file__).parent)
+
+    def inside(frame: FrameType, event: str, argument: object) -> object:
+        lines[frame.f_code] += event == "line"
+        return inside
+
+    def entered(frame: FrameType, event: str, argument: object) -> object:
+        return inside if frame.f_code.co_filename.startswith(package) else None
+
+    before = sys.gettrace()
+    sys.settrace(entered)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def adam(loss, params, m, v, x):
+    """A step whose updates wait for the norm of all gradients."""
+    value, grads = tj.value_and_grad(loss)(params, x)
+    norm = np.sqrt(sum(np.sum(g * g) for g in tj.tree.leaves(grads)))
+    m = tj.tree.map(lambda m, g: 0.9 * m + 0.1 * g / np.maximum(norm, 1), m, grads)
+    v = tj.tree.map(lambda v, g: 0.99 * v + 0.01 * g * g, v, grads)
+    params = tj.tree.map(lambda p, m, v: p - 1e-3 * m / (np.sqrt(v) + 1e-8), params, m, v)
+    return params, m, v, value
+
+
+def summed_layers(params, x):
+    """Of all layers' results, which are sums and squares of products."""
+    total = x
+    for w, b in zip(*params, strict=True):
+        x = np.maximum(x @ w + b, 0)
+        x = x / np.sqrt(np.mean(x * x, -1, keepdims=True) + 1)
+        total = total + x
+    return np.mean(total)
+
+
+def recurrence(params, x):
+    """Steps that read a slice of `x` each, and whose results are stored side by side."""
+    h, found = np.zeros_like(x[0]), []
+    for t in range(len(x)):
+        h = np.tanh(x[t] @ params[0] + h @ params[1])
+        found.append(h)
+    return np.mean(np.stack(found) ** 2)
+
+
+def unrolled(steps: int):
+    rng = np.random.default_rng(0)
+    params = [0.1 * rng.standard_normal((WIDTH, WIDTH), "f4") for _ in range(2)]
+    return params, rng.standard_normal((steps, 2, WIDTH), "f4")
+
+
+@pytest.mark.parametrize(("loss", "sized"), [(summed_layers, layers), (recurrence, unrolled)])
+def test_every_function_runs_in_proportion_to_the_layers(loss, sized, monkeypatch) -> None:
+    """From the trace to the program. What grows with their square adds more than twice as much."""
+    # Bounds of what a function does at once, that these depths would not reach.
+    monkeypatch.setattr(draft, "MAX_SEARCH", 2)
+    monkeypatch.setattr(fuser, "MAX_MEMBERS", 24)
+
+    def compiled(depth: int) -> None:
+        params, x = sized(depth)
+        state = tj.tree.map(np.zeros_like, params)
+        step = tj.jit(adam, static_argnames="loss", donate_argnames=("params", "m", "v"))
+        stages = Stages(step.lower(loss, params, state, state, x).graph, this_machine())
+        artifact_of(stages.plan, stages.symbols, stages.program)
+
+    compiled(4)
+    shallow, middle, deep = (lines_run(lambda n=n: compiled(n)) for n in (4, 8, 16))
+    quadratic = {
+        f"{code.co_filename}: {code.co_qualname}": (shallow[code], middle[code], lines)
+        for code, lines in deep.items()
+        if lines - middle[code] > 2.1 * (middle[code] - shallow[code]) + 40
+    }
+    assert not quadratic
 
 
 def recurrent(w, x):
