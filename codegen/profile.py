@@ -102,7 +102,7 @@ define internal void @tj_stamp(i64 %tid, i64 %nt, ptr %team, i64 %kernel) nounwi
   %several = icmp ugt i64 %nt, 1
   br i1 %several, label %meet, label %met
 meet:
-  call void @tj_barrier(ptr %team, i64 %nt)
+  call void @tj_barrier(ptr %team, i64 %tid, i64 %nt)
   br label %met
 met:
   %first = icmp eq i64 %tid, 0

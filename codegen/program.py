@@ -20,10 +20,14 @@ from collections.abc import Mapping
 from tracejit.codegen import program_flow
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
-from tracejit.codegen.program_lines import on_first_thread, on_one_thread, put
+from tracejit.codegen.program_lines import (
+    BARRIER,
+    DECLARE_BARRIER,
+    on_first_thread,
+    on_one_thread,
+    put,
+)
 from tracejit.codegen.sharing import size_of, starts
-
-BARRIER = "  call void @tj_barrier(ptr %team, i64 %nt)"
 
 
 def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False) -> str:
@@ -39,7 +43,7 @@ def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False)
     return "\n".join(
         [
             *declared.values(),
-            "declare void @tj_barrier(ptr, i64)",
+            DECLARE_BARRIER,
             *module.bodies,
             main,
             "",

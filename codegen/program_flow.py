@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tracejit.codegen.flow import WorkArea, work_area
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Flow
-from tracejit.codegen.program_lines import on_first_thread, put
+from tracejit.codegen.program_lines import BARRIER, on_first_thread, put
 
 if TYPE_CHECKING:
     from tracejit.codegen.program import Function
@@ -98,7 +98,7 @@ class _Code:
         ]
 
     def meet(self) -> list[str]:
-        return ["  call void @tj_barrier(ptr %team, i64 %nt)"] if self.team else []
+        return [BARRIER] if self.team else []
 
     def ended(self) -> list[str]:
         """The end of a loop, `over` where a host call in it failed."""

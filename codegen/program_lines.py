@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# All threads of the run wait here for each other.
+DECLARE_BARRIER = "declare void @tj_barrier(ptr, i64, i64)"
+BARRIER = "  call void @tj_barrier(ptr %team, i64 %tid, i64 %nt)"
+
 
 def on_first_thread(name: str, lines: list[str]) -> list[str]:
     """Code of thread 0 that the other threads pass by."""

@@ -14,7 +14,7 @@ from tracejit.codegen.runtime import layout, native
 from tracejit.codegen.runtime.entry_checks import CHECKS
 from tracejit.codegen.runtime.entry_plan import WAYS
 from tracejit.codegen.runtime.entry_step import ARGUMENT, ARRAY, FRESH, STEP, word
-from tracejit.codegen.runtime.team_ir import BLOCK
+from tracejit.codegen.runtime.team_block import BLOCK
 
 OUTPUTS = f"""
 ; A new reference to fresh output %k: one kept from before that nobody holds any more, else a new

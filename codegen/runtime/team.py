@@ -22,7 +22,8 @@ from functools import cache
 
 from tracejit.codegen.runtime import native, team_ir
 from tracejit.codegen.runtime.cpus import available_cpus
-from tracejit.codegen.runtime.team_ir import LINE, MAX_THREADS, NESTED, Block, LockCell, Mailbox
+from tracejit.codegen.runtime.team_block import LINE, MAX_THREADS, Block, LockCell, Mailbox
+from tracejit.codegen.runtime.team_ir import NESTED
 from tracejit.ir import config
 
 SPIN_SECONDS = 50e-6  # about what it costs to park a thread and wake it up
@@ -148,8 +149,7 @@ class Team:
             time.sleep(POLL_SECONDS)
         mailbox.posted = mailbox.parked = mailbox.ready = 0
         if not mailbox.wake:
-            mailbox.wake = _allocate_lock()
-            _try_lock(mailbox.wake, 0)
+            mailbox.wake = _closed_lock()
         thread = threading.Thread(
             target=self._loop, args=(self.address, tid), name=f"tracejit-{tid}", daemon=True
         )
@@ -169,6 +169,7 @@ class Team:
         ctypes.memset(self.address, 0, size)
         self._block.size = 1
         self._block.cell.lock = _allocate_lock()
+        self._mailbox(0).wake = _closed_lock()
 
     def before_fork(self) -> None:
         """A fork copies the calling thread alone, so no other may be in the middle of anything."""
@@ -188,6 +189,12 @@ class Team:
         """No more threads from here on; the interpreter is exiting."""
         self._closed = True
         self.stop(STOP_SECONDS)
+
+
+def _closed_lock() -> int:
+    lock: int = _allocate_lock()
+    _try_lock(lock, 0)
+    return lock
 
 
 def _spins(pause: Callable[[int], None]) -> int:

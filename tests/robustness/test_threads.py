@@ -118,3 +118,36 @@ def test_no_update_of_a_captured_variable_is_lost(shape):
 
     assert together(call, call, call) == [None] * 3
     assert np.all(total.numpy() == 3 * CALLS + 1)
+
+
+def test_steps_with_host_calls_from_two_threads():
+    """Workers wait, and park, while thread 0 sorts with the interpreter lock."""
+    x = np.random.default_rng(0).standard_normal((300, 300)).astype("f4")
+    step = tj.jit(lambda x: np.tanh(np.sort(np.tanh(x @ x), axis=0) @ x).sum(0))
+    assert step.lower(x).cost().barriers >= 2
+    expected = step(x)
+
+    def calls():
+        return [step(x) for _ in range(CALLS)]
+
+    for found in together(calls, calls):
+        assert len(found) == CALLS
+        assert all(np.array_equal(f, expected) for f in found)
+
+
+def test_a_host_call_that_raises_while_workers_wait():
+    x = np.eye(200, dtype="f4")
+    step = tj.jit(lambda x: np.linalg.inv(np.tanh(x @ x)) @ x)
+    singular = np.zeros_like(x)
+
+    def calls():
+        raised = 0
+        for _ in range(CALLS // 4):
+            step(x)
+            try:
+                step(singular)
+            except np.linalg.LinAlgError:
+                raised += 1
+        return raised
+
+    assert together(calls, calls) == [CALLS // 4] * 2

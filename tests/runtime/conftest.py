@@ -13,7 +13,7 @@ from tracejit.codegen.runtime.team import team
 ROOT = Path(__file__).parents[2]
 
 PROGRAMS = """
-declare void @tj_barrier(ptr, i64)
+declare void @tj_barrier(ptr, i64, i64)
 
 ; table: an array of i64; every thread adds 1 to its own
 define void @count(ptr %table, i64 %tid, i64 %nthreads, ptr %team) {
@@ -34,7 +34,7 @@ entry:
 round:
   %r = phi i64 [ 1, %entry ], [ %r.next, %end ]
   store i64 %r, ptr %mine
-  call void @tj_barrier(ptr %team, i64 %nthreads)
+  call void @tj_barrier(ptr %team, i64 %tid, i64 %nthreads)
   br label %add
 add:
   %k = phi i64 [ 0, %round ], [ %k.next, %add ]
@@ -50,7 +50,7 @@ check:
   %wrong = icmp ne i64 %sum.next, %expected
   %mistake = zext i1 %wrong to i64
   %ignored = atomicrmw add ptr %table, i64 %mistake monotonic
-  call void @tj_barrier(ptr %team, i64 %nthreads)
+  call void @tj_barrier(ptr %team, i64 %tid, i64 %nthreads)
   br label %end
 end:
   %r.next = add i64 %r, 1

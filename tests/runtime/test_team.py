@@ -1,5 +1,6 @@
 """The thread team: every thread runs once, barriers hold, callers queue; fork, exit, interrupts."""
 
+import ctypes
 import os
 import re
 import sys
@@ -42,6 +43,50 @@ def test_barrier(programs, nthreads):
     team().run(programs["rounds"], table.ctypes.data, nthreads)
     assert table[0] == 0
     assert (table[1 : nthreads + 1] == 2000).all()
+
+
+@pytest.fixture
+def impatient():
+    """A team whose threads park at once wherever they wait."""
+    team().ensure(4)
+    block = team()._block
+    before = block.spins, block.yields
+    block.spins, block.yields = 0, 0
+    yield
+    block.spins, block.yields = before
+
+
+@pytest.mark.parametrize("nthreads", [2, 4])
+def test_barriers_of_threads_that_park(programs, impatient, nthreads):
+    table = np.zeros(300, "i8")
+    for _ in range(3):
+        team().run(programs["rounds"], table.ctypes.data, nthreads)
+    assert table[0] == 0
+    assert (table[1 : nthreads + 1] == 2000).all()
+
+
+def test_who_waits_long_at_a_barrier_parks():
+    """Workers during what thread 0 does alone, such as a host call; and thread 0, too."""
+    barrier = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(
+        team().symbols["tj_barrier"]
+    )
+    parked = []
+
+    def until_parked(others):
+        end = time.monotonic() + 30
+        while not all(team()._mailbox(t).parked for t in others) and time.monotonic() < end:
+            time.sleep(0.001)
+        parked.append([team()._mailbox(t).parked for t in range(3)])
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    def program(table, tid, nthreads, block):
+        for last in (0, 2):
+            if tid == last:
+                until_parked({0, 1, 2} - {last})
+            barrier(block, tid, nthreads)
+
+    team().run(ctypes.cast(program, ctypes.c_void_p).value, 0, 3)
+    assert parked == [[0, 1, 1], [1, 1, 0]]
 
 
 def test_parked_workers_wake_up(programs):

@@ -248,7 +248,7 @@ done8:
 }
 
 declare void @tj_7d78bb888be74b8afbca3a6a0f34b4db(ptr, ptr, ptr, ptr, i64, i64)
-declare void @tj_barrier(ptr, i64)
+declare void @tj_barrier(ptr, i64, i64)
 define void @tj_program(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {
 entry:
   %first = icmp eq i64 %tid, 0

@@ -166,7 +166,7 @@ done8:
 }
 
 declare void @tj_df30c923ac52f0cb7b2785ee84a37e6b(ptr, ptr, ptr, ptr, i64, i64)
-declare void @tj_barrier(ptr, i64)
+declare void @tj_barrier(ptr, i64, i64)
 define void @tj_program(ptr %table, i64 %tid, i64 %nt, ptr %team) nounwind {
 entry:
   %first = icmp eq i64 %tid, 0
