@@ -191,7 +191,8 @@ def numpy_page() -> str:
             "`tracejit.random` draws by a key, as `jax.random`: Philox 4x32-10, the same bits in"
             " eager and in compiled code and for any number of threads: "
             + columns(tj.random.__all__)
-            + ". What is drawn by rejection is a constant to differentiation.",
+            + ". `gamma`, and with it `beta`, `chisquare`, `dirichlet` and `t`, differentiates in"
+            " its parameters, once, by implicit reparametrisation; whole numbers do not.",
             "## Transformations",
             "Signatures and results are JAX's; they nest in each other and in `jit` to any depth.",
             table("name | what to know", TRANSFORMATIONS),

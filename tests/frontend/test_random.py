@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import atan, erf, exp, factorial, pi, sqrt
+from math import atan, erf, exp, factorial, lgamma, pi, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import tracejit as tj
 from tracejit import nn, random
 from tracejit.ir.primitives.random import philox
+from tracejit.random.implicit import gamma_slope
 
 DRAWS = {
     "uniform": lambda key: random.uniform(key, (1000,)),
@@ -199,14 +200,44 @@ def test_the_draws_do_not_depend_on_threads() -> None:
     )
 
 
-def test_rejection_is_a_constant_to_differentiation() -> None:
-    key = random.key(1)
+@pytest.mark.parametrize("a", [0.05, 0.7, 1.0, 4.0])
+def test_slope_of_gamma_samples(a: float) -> None:
+    """Against the integral that dF/da is, with t = z exp(-s); z on both sides of a + 1."""
+    z = np.quantile(
+        np.asarray(random.gamma(random.key(5), a, (400,), np.float64)), [0.1, 0.6, 0.97]
+    )
+    h = 1e-5
+    level = (lgamma(a + h) - lgamma(a - h)) / (2 * h)
+    s = np.linspace(0, 45 / a, 2_000_001)[:, None]
+    curve = (np.log(z) - s - level) * np.exp(z * -np.expm1(-s) - a * s)
+    want = -z * np.trapezoid(curve, s, axis=0)
+    np.testing.assert_allclose(gamma_slope(np.full(3, a), z), want, rtol=2e-6)
 
-    def f(a: Any) -> Any:
-        return np.sum(a * random.gamma(key, a, (3,)))
 
-    slope = tj.grad(f)(np.float32(2.0))
-    np.testing.assert_allclose(slope, np.sum(random.gamma(key, 2.0, (3,))), rtol=1e-6)
+def test_slopes_of_gamma_samples_of_large_shapes() -> None:
+    """As jax.lax.random_gamma_grad of JAX 0.10 gives them in f64; and at the ends."""
+    shapes, z = np.array([60.0, 60, 60, 1e4, 2]), np.array([50.0, 61.5, 80, 10100, 0])
+    want = [0.9141410020472553, 1.0152139733106191, 1.153921957656884, 1.0050001660074206, 0]
+    np.testing.assert_allclose(tj.jit(gamma_slope)(shapes, z), want, rtol=1e-12, atol=1e-290)
+
+
+def test_gradients_of_what_gamma_draws() -> None:
+    """The slope of a mean is the mean of the slopes."""
+    key, count = random.key(8), (20_000,)
+    means = {
+        1.0: lambda a: random.gamma(key, a, count).mean(),
+        2 / 25: lambda a: random.beta(key, a, 2.0, count).mean(),
+        4 / 169: lambda a: random.dirichlet(key, np.stack([a, 2 * a + 4]), count)[:, 0].mean(),
+    }
+    a = np.float32(3.0)
+    for want, mean in means.items():
+        assert abs(tj.jit(tj.grad(mean), target="interpreter")(a) - want) < 0.03 * max(want, 0.1), (
+            want
+        )
+    every = tj.vmap(tj.grad(means[1.0]))(np.array([3.0, 0.2], np.float32))
+    np.testing.assert_allclose(every, 1, atol=0.03)
+    with pytest.raises(tj.errors.UnsupportedError, match=r"a second derivative.* \(test_random"):
+        tj.grad(tj.grad(means[1.0]))(a)
 
 
 def test_keys_lead_to_different_numbers() -> None:

@@ -1,7 +1,7 @@
 """Counter-based random numbers, as `jax.random`: a key decides every bit, for any thread count.
 
-A key is an array u32[2]. Never draw twice with one key: `split` it first. What depends on the
-number of draws that were refused (`gamma`, `poisson`, ...) is a constant to differentiation.
+A key is an array u32[2]. Never draw twice with one key: `split` it first. What is drawn moves with
+the parameters of its distribution, also where draws are refused (`gamma`); whole numbers do not.
 """
 
 from tracejit.random.continuous import (

@@ -95,7 +95,10 @@ def choice(
 
 
 def poisson(key: Any, lam: Any, shape: Shape | None = None, dtype: Any = np.int32) -> Any:
-    """Mean lam >= 0. Below 10 by inversion; above by Hormann 1993, algorithm PTRS."""
+    """Mean lam >= 0, whole numbers: they do not differentiate. By inversion; from 10 on by PTRS.
+
+    Source: Hormann 1993, "The transformed rejection method for generating Poisson variables".
+    """
     rate = operand(lam, F64)
     sizes = np.shape(rate) if shape is None else tuple(shape)
     rate = np.broadcast_to(rate, sizes)

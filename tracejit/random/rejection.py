@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit.ir.types import Shape
 from tracejit.random.continuous import float_dtype, normal, open_uniform, plain, working_dtype
+from tracejit.random.implicit import gamma_sample
 from tracejit.random.keys import fold_in, split
 from tracejit.transform import stop_gradient
 
@@ -38,12 +39,19 @@ def operand(value: Any, dtype: Any) -> Any:
 
 
 def gamma(key: Any, a: Any, shape: Shape | None = None, dtype: Any = None) -> Any:
-    """Shape a > 0, scale 1. Source: Marsaglia & Tsang 2000; below 1 by a power of a uniform."""
+    """Shape a > 0, scale 1; differentiable in a, once (`random.implicit`), and what is made of it.
+
+    Source: Marsaglia & Tsang 2000; below 1 by a power of a uniform.
+    """
     wanted = float_dtype(dtype)
     work = working_dtype(wanted)
-    alpha = operand(a, work)
+    alpha = np.astype(np.asarray(a) if plain(a) else a, work)
     sizes = np.shape(alpha) if shape is None else tuple(shape)
     alpha = np.broadcast_to(alpha, sizes)
+    return np.astype(gamma_sample(alpha, _gamma(key, stop_gradient(alpha), sizes, work)), wanted)
+
+
+def _gamma(key: Any, alpha: Any, sizes: Shape, work: Any) -> Any:
     below = alpha < 1
     d = np.where(below, alpha + 1, alpha) - 1 / 3
     c = 1 / np.sqrt(9 * d)
@@ -62,7 +70,7 @@ def gamma(key: Any, a: Any, shape: Shape | None = None, dtype: Any = None) -> An
     value = first_accepted(first, sizes, work, propose)
     power = np.where(below, 1 / np.where(below, alpha, 1), 0)
     lowered = np.exp(np.log(open_uniform(second, sizes, work)) * power)
-    return np.astype(np.where(below, value * lowered, value), wanted)
+    return np.where(below, value * lowered, value)
 
 
 def beta(key: Any, a: Any, b: Any, shape: Shape | None = None, dtype: Any = None) -> Any:
