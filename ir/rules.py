@@ -134,6 +134,28 @@ def _broadcast_of_added(m: Match) -> Node:
     return ops.broadcast(m["x"], m.root.shape, [second[a] for a in _kept_axes(m) or ()])
 
 
+def _axes_with_removed(m: Match) -> tuple[int, ...] | None:
+    """Where the inner reshape only removes axes of size 1, and the result has axes to spare for
+    them: where x's axes go, else None."""
+    kept, last = list(zip(m.inner.shape, m.root.ints("axes"), strict=True)), -1
+    axes = []
+    for size in m["x"].shape:
+        if kept and size == kept[0][0]:
+            axis = kept.pop(0)[1]
+        elif size == 1:
+            axis = last + 1
+        else:
+            return None
+        if not last < axis < m.root.ndim:
+            return None
+        axes.append(last := axis)
+    return None if kept else tuple(axes)
+
+
+def _broadcast_of_removed(m: Match) -> Node:
+    return ops.broadcast(m["x"], m.root.shape, _axes_with_removed(m) or ())
+
+
 def _composed_slice(m: Match) -> Node:
     inner, outer = m.inner, m.root
     start, stop, step = [], [], []
@@ -269,6 +291,12 @@ MOVEMENT = (
         op("broadcast", op("reshape", x)),
         _broadcast_of_added,
         lambda m: _kept_axes(m) is not None,
+    ),
+    Rule(
+        "broadcast(x with 1s removed) => broadcast(x)",
+        op("broadcast", op("reshape", x)),
+        _broadcast_of_removed,
+        lambda m: _axes_with_removed(m) is not None,
     ),
     Rule("slice(x) of all => x", op("slice", x), x, _same_type),
     Rule("slice(slice(x)) => slice(x)", op("slice", op("slice", x)), _composed_slice),

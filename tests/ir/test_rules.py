@@ -51,7 +51,11 @@ def attributes(name: str, x: TensorType) -> list[dict[str, Attr]]:
         "cast": [{"dtype": d} for d in ALL],
         "mark": [{"id": 0}],
         "reshape": [
-            {"shape": s} for s in (x.shape, (prod(x.shape),), (1, *x.shape), (*x.shape, 1))
+            {"shape": s}
+            for s in (
+                *(x.shape, (prod(x.shape),), (1, *x.shape), (*x.shape, 1)),
+                tuple(n for n in x.shape if n != 1),
+            )
         ],
         "transpose": [{"perm": tuple(axes)}, {"perm": tuple(axes[1:] + axes[:1])}],
         "broadcast": [

@@ -68,10 +68,10 @@ def group_norm(
     shape = np.shape(x)
     if shape[-1] % groups:
         raise ShapeError(f"group_norm: {shape[-1]} channels in {groups} groups{here()}")
-    grouped = np.reshape(x, (shape[0], -1, groups, shape[-1] // groups))
-    return _affine(
-        np.reshape(layer_norm(grouped, axis=(1, 3), epsilon=epsilon), shape), scale, bias
-    )
+    # The places keep their axes: both forms then differ by an index map.
+    grouped = np.reshape(x, (*shape[:-1], groups, shape[-1] // groups))
+    axes = (*range(1, len(shape) - 1), len(shape))
+    return _affine(np.reshape(layer_norm(grouped, axis=axes, epsilon=epsilon), shape), scale, bias)
 
 
 def rms_norm(x: Any, scale: Any = None, axis: Axis = -1, epsilon: float = 1e-6) -> Any:
