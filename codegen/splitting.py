@@ -30,10 +30,13 @@ from tracejit.ir.affine import Index, affine, axis_index, linear
 from tracejit.ir.graph import Node
 from tracejit.ir.types import TensorType
 
-# More results than this are enough to share among the threads of any CPU this is meant for.
-MAX_RESULTS = 64
-# A part must be worth the second kernel and the barrier between the two.
-MIN_LENGTH = 16384
+# More results than these are enough to share among the threads of any CPU this is meant for.
+FEW_RESULTS = 64
+# The parts must be worth the second kernel and the barrier between the two.
+MIN_LENGTH, MIN_ELEMENTS = 16384, 65536
+# Columns of an array beyond the caches are better read a few rows at a time than one by one: then
+# what one column takes of a page is near when the next one comes to it.
+MANY_RESULTS, FAR_ELEMENTS = 1024, 1 << 20
 # Parts per result: more would only lengthen the second fold.
 MAX_PARTS = 64
 
@@ -51,9 +54,15 @@ def split_sums(lowered: Lowered) -> list[Lowered]:
     (fold,) = folds
     length = prod(loop.extent for loop in fold.loops)
     parts = _divisor(fold.loops[0].extent)
-    if results > MAX_RESULTS or length < MIN_LENGTH or parts < 2:
+    if not _pays(results, length) or parts < 2:
         return [lowered]
     return _two(lowered, kernel, loops, body, fold, parts)
+
+
+def _pays(results: int, length: int) -> bool:
+    if results > FEW_RESULTS:
+        return results <= MANY_RESULTS and results * length >= FAR_ELEMENTS
+    return length >= MIN_LENGTH or results * length >= MIN_ELEMENTS
 
 
 def _divisor(extent: int) -> int:

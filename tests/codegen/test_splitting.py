@@ -24,6 +24,8 @@ CASES: list[tuple[Shape, tuple[int, ...], str, DType]] = [
     ((16, 5, 1201), (0, 2), "reduce_max", I32),
     ((200, 300), (0, 1), "reduce_max", BOOL),
     ((7, 5, 600), (0, 1, 2), "reduce_prod", F64),
+    ((2000, 40), (0,), "reduce_sum", F64),
+    ((1040, 1011), (0,), "reduce_max", I32),
 ]
 
 
@@ -77,6 +79,11 @@ def test_the_number_of_threads_changes_nothing() -> None:
         ((100, 100), (0, 1), ["k0"]),
         ((100, 1000), (1,), ["k0"]),
         ((32, 1000, 16), (0, 1), ["k0a", "k0"]),
+        ((1024, 64), (0,), ["k0a", "k0"]),
+        ((1000, 64), (0,), ["k0"]),
+        ((8192, 128), (0,), ["k0a", "k0"]),
+        ((8000, 128), (0,), ["k0"]),
+        ((4096, 1025), (0,), ["k0"]),
     ],
 )
 def test_what_is_split(shape: Shape, axes: tuple[int, ...], kernels: list[str]) -> None:
