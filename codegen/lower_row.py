@@ -81,11 +81,18 @@ class _Rows:
                 continue
             if node in self.nest.group.outputs:
                 self.again.add(node)
-            elif prod(extents) * node.dtype.itemsize <= MAX_KEPT_ROW_BYTES:
+            elif (
+                self._along_row(node) and prod(extents) * node.dtype.itemsize <= MAX_KEPT_ROW_BYTES
+            ):
                 self.kept[node] = self.nest.scratch(node.dtype, prod(extents))
             else:
                 continue
             cost[node] = 1
+
+    def _along_row(self, node: Node) -> bool:
+        """Whether neighbours in a row are neighbours in memory: then vectors go along the row."""
+        places = tuple(i for i in self.nest.at[node] if i.axes())
+        return not free_of(places[-1:], self.nest.reduced)
 
     def lower(self) -> list[Stmt]:
         row: list[Stmt] = []

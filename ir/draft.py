@@ -35,6 +35,7 @@ MAX_SEARCH = 64
 # among threads, so long rows are better left to a kernel of their own after the reduction.
 MIN_ROWS = 4
 SHORT_ROW = 16384
+LINE = 16  # elements of 4 bytes
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -148,22 +149,52 @@ def bare(index: Index) -> list[str] | None:
 
 
 def rows_stay_local(draft: Draft) -> bool:
-    """Whether going over each row again is better than a second kernel."""
+    """Whether going over each row again is better than a second kernel.
+
+    It is where a row stays in cache and fills the lines that it touches, or all rows together do;
+    or where a row is one long stretch, and there are several to share among threads.
+    """
     assert draft.full is not None
     index = draft.full[1]
     dims = [d for d, i in enumerate(index) if any(a in draft.reduced for a in i.axes())]
     trailing = dims == list(range(len(index) - len(dims), len(index)))
     row = prod(draft.extents[a] for a in draft.reduced)
     rows = prod(n for a, n in draft.extents.items() if a not in draft.reduced)
-    return trailing and (rows >= MIN_ROWS or row <= SHORT_ROW)
+    if trailing and rows >= MIN_ROWS:
+        return True
+    return (row if _stretch(draft) >= LINE else row * rows) <= SHORT_ROW
+
+
+def same_rows(a: Draft, b: Draft) -> bool:
+    """Whether two row groups go over rows of one shape, which stay near while one does both."""
+    if a.full is None or b.full is None or a.full[0] != b.full[0]:
+        return False
+    folded = [
+        [any(axis in draft.reduced for axis in i.axes()) for i in index]
+        for draft, index in ((a, a.full[1]), (b, b.full[1]))
+    ]
+    return folded[0] == folded[1] and rows_stay_local(b)
+
+
+def _stretch(draft: Draft) -> int:
+    """How many elements of a row lie side by side."""
+    assert draft.full is not None
+    shape, index = draft.full
+    found = 1
+    for size, place in zip(reversed(shape), reversed(index), strict=True):
+        if not all(a in draft.reduced for a in place.axes()):
+            break
+        found *= size
+    return found
 
 
 def only_waits(node: Node, draft: Draft) -> bool:
     """Whether a group's results would be late for one number more, of other groups' results.
 
-    A sum of many sums is a chain of such numbers; each of those would wait for the one before.
+    A sum of many sums is a chain of such numbers; each of those would wait for the one before. What
+    has axes of size 1 belongs to the one row of a batch.
     """
-    return node.type.size == 1 and draft.kind != "map"
+    return node.ndim == 0 and draft.kind != "map"
 
 
 def summed(node: Node) -> Shape:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def print_fused(fused: Fused) -> str:
     """The text form with a comment before the nodes of each kernel; it parses as the graph.
 
-    An index map stands with the first kernel that reads through it.
+    An index map, or a value that its readers compute again, stands with the first of these.
     """
     bodies = body_names(fused.graph)
     texts = [_fused_text(fused, fused.graph.name, bodies)]
@@ -37,15 +37,17 @@ def _fused_text(fused: Fused, name: str, bodies: dict[Graph, str]) -> str:
     names = node_names(graph, nodes)
     position = {node: i for i, node in enumerate(nodes)}
     shown = set(graph.inputs)
+    members = {node for group in fused.groups for node in group.at}
     equations = Equations(names, bodies)
 
-    def unseen(members: Iterable[Node]) -> Iterator[str]:
-        """`members` and the index maps they read through, less those already printed."""
-        stack = [node for node in members if node not in shown]
+    def unseen(some: Iterable[Node]) -> Iterator[str]:
+        """Those members and what no kernel has for its own that they read, less what is printed."""
+        stack = [node for node in some if node not in shown]
         wanted = set(stack)
         while stack:
             for operand in stack.pop().inputs:
-                if operand.op in VIRTUAL and operand not in shown | wanted:
+                own = operand.op in VIRTUAL or operand not in members
+                if own and operand not in shown | wanted:
                     wanted.add(operand)
                     stack.append(operand)
         shown.update(wanted)

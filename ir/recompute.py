@@ -18,7 +18,7 @@ from tracejit.ir.affine import MOVEMENT, Index, operand_index
 from tracejit.ir.draft import FOLDS, MAX_MEMBERS, REDUCTIONS, through_movement
 from tracejit.ir.graph import Graph, Node
 from tracejit.ir.group import Group
-from tracejit.ir.primitives.costly import SLOW
+from tracejit.ir.primitives.costly import EXPENSIVE, SLOW
 
 OPS = {"div": 10, "sqrt": 12, "rsqrt": 20}  # vector instructions; 1 where nothing is said
 # Memory moves about so many bytes while one core does an operation on one element. A store moves
@@ -27,29 +27,31 @@ BYTES_PER_OP = 0.5
 STORED, LOADED = 2, 1
 # What is smaller stays in L1, and costs next to nothing to keep.
 MIN_BYTES = 16384
+# But a kernel that stores nothing else costs a barrier, in whose time memory moves so many bytes.
+KERNEL_BYTES = 8192
+# Of such a kernel: each of them gets the code for its values.
+MAX_READERS = 4
 
 Moves = dict[tuple[Node, Index], Index | None]  # where a movement node reads its operand
 
 
 @dataclass(slots=True)
 class _Reads:
-    """What a group loads, and which members of other groups it computes again.
+    """What a group loads, and which members of other groups it computes again: at how many places.
 
     missing: what it would need and nobody stores. possible: no movement stands in the way.
     """
 
     loaded: set[Node] = field(default_factory=set)
-    again: set[Node] = field(default_factory=set)
+    again: dict[Node, int] = field(default_factory=dict)
     missing: set[Node] = field(default_factory=set)
     possible: bool = True
 
-    def cost(self, group: Group) -> float:
+    def cost(self) -> float:
         """In bytes moved."""
-        summed = group.reduced if group.kind == "contraction" else ()
-        places = prod(extent for axis, extent in group.axes if axis not in summed)
-        ops = sum(OPS.get(node.op, 1) for node in self.again)
+        ops = sum(OPS.get(node.op, 1) * places for node, places in self.again.items())
         loads = sum(node.type.nbytes for node in self.loaded)
-        return LOADED * loads + BYTES_PER_OP * ops * places
+        return LOADED * loads + BYTES_PER_OP * ops
 
 
 def recompute(graph: Graph, groups: Sequence[Group]) -> list[Group]:
@@ -68,6 +70,7 @@ class _Recompute:
             self.stored.update(dict.fromkeys(group.outputs, n))
         self.donated = {graph.inputs[d] for d in graph.donated if d is not None}
         self.kept = set(graph.outputs)
+        self.small: set[Node] = set()  # computed again, as nothing is left of their kernels
         self.readers: dict[Node, set[int]] = {}
         for group in groups:
             self._note_kept(group)
@@ -78,8 +81,8 @@ class _Recompute:
 
     def _note_kept(self, group: Group) -> None:
         """What is read at other places than an element's own must lie in memory."""
-        for node in group.at:
-            if not _by_element(node, group):
+        for node, index in group.at.items():
+            if not _by_element(node, group) or not _follows(node, index, group):
                 self.kept.update(through_movement(i, self.home) for i in node.inputs)
 
     def _note_reader(self, n: int) -> None:
@@ -88,6 +91,8 @@ class _Recompute:
 
     def done(self) -> list[Group]:
         for n in reversed(range(len(self.groups))):
+            if self._drop_kernel(n):
+                continue
             free = [node for node in self.groups[n].outputs if self._may_go(node)]
             if len(free) > 1 and self._drop(n, free):
                 continue
@@ -97,14 +102,30 @@ class _Recompute:
         inner: dict[Node, tuple[Node, ...]] = {}
         return [_pruned(group, outputs, inner) for group, outputs in found if outputs]
 
+    def _drop_kernel(self, n: int) -> bool:
+        """Leaves small values to their readers, where that saves a kernel."""
+        outputs = self.groups[n].outputs
+        readers = {r for node in outputs for r in self.readers.get(node, ())}
+        small = all(node.type.nbytes < MIN_BYTES for node in outputs)
+        cheap = not any(node.op in EXPENSIVE | FOLDS for node in self.groups[n].at)
+        apart = not self.kept.isdisjoint(outputs) or self.groups[n].kind != "map"
+        if not small or not cheap or apart or len(readers) > MAX_READERS:
+            return False
+        self.small.update(self.groups[n].at)
+        if self._drop(n, outputs, KERNEL_BYTES) and not self.outputs[n]:
+            return True
+        self.small.difference_update(self.groups[n].at)
+        return False
+
     def _may_go(self, node: Node) -> bool:
         cheap = node.prim.elementwise and node.op not in SLOW
         return cheap and node not in self.kept and node.type.nbytes >= MIN_BYTES
 
-    def _drop(self, n: int, dropped: Sequence[Node]) -> bool:
+    def _drop(self, n: int, dropped: Sequence[Node], saved: int = 0) -> bool:
         """Leaves values of group n to their readers, if that is possible and saves time.
 
-        What they follow from and is not stored yet is then stored instead.
+        What they follow from and is not stored yet is then stored instead. saved: bytes beside
+        those of the values.
         """
         readers = sorted({r for node in dropped for r in self.readers.get(node, ())})
         added: set[Node] = set()
@@ -116,7 +137,7 @@ class _Recompute:
         after: dict[int, _Reads] = {}
         if all(self.home[node] == n for node in added):
             after = {r: self._reads(r) for r in readers}
-        if not after or not self._pays(dropped, added, after):
+        if not after or not self._pays(dropped, added, after, saved):
             for node in added:
                 del self.stored[node]
             self.stored.update(dict.fromkeys(dropped, n))
@@ -129,13 +150,15 @@ class _Recompute:
             self._note_reader(r)
         return True
 
-    def _pays(self, dropped: Sequence[Node], added: set[Node], after: Mapping[int, _Reads]) -> bool:
+    def _pays(
+        self, dropped: Sequence[Node], added: set[Node], after: Mapping[int, _Reads], saved: int
+    ) -> bool:
         if not all(self._allowed(r, found) for r, found in after.items()):
             return False
         stores = sum(n.type.nbytes for n in dropped) - sum(n.type.nbytes for n in added)
-        before = sum(self.reads[r].cost(self.groups[r]) for r in after)
-        now = sum(found.cost(self.groups[r]) for r, found in after.items())
-        return now < before + STORED * stores
+        before = sum(self.reads[r].cost() for r in after)
+        now = sum(found.cost() for found in after.values())
+        return now < before + STORED * stores + saved
 
     def _allowed(self, r: int, found: _Reads) -> bool:
         fresh = found.loaded - self.reads[r].loaded
@@ -180,10 +203,12 @@ class _Recompute:
             node, index = operand, moved
         else:
             return
-        if not node.prim.elementwise or node.op in SLOW:
+        small = node.type.nbytes < MIN_BYTES and node not in self.small
+        if not node.prim.elementwise or node.op in SLOW or small:
             reads.missing.add(node)
         elif node not in reads.again:
-            reads.again.add(node)
+            extents = self.groups[n].extents
+            reads.again[node] = prod(extents[a] for a in {a for i in index for a in i.axes()})
             for operand in node.inputs:
                 self._read(operand, index, n, reads)
 
@@ -200,6 +225,12 @@ def _by_element(node: Node, group: Group) -> bool:
     """Whether an operand is read once for each place, so that it may be computed there."""
     copied = node in group.parts or node.op in MOVEMENT | {"pad", "contiguous"}
     return copied or node.prim.elementwise or node.op in REDUCTIONS
+
+
+def _follows(node: Node, index: Index, group: Group) -> bool:
+    """Whether the place at which a member reads its operand is known."""
+    moves = node.op in MOVEMENT
+    return not moves or operand_index(node, index, group.extents) is not None
 
 
 def _is_concatenation(node: Node) -> bool:

@@ -36,3 +36,7 @@ class RowGroups:
         readers = (reader for source in sources for reader in self._readers.get(source, ()))
         found = {group_of.get(reader) for reader in readers}
         return sorted((d for d in found if d is not None and d in drafts), key=drafts.__getitem__)
+
+    def read_once(self, node: Node) -> bool:
+        """Whether one node reads it, and none of its views."""
+        return len(self._readers.get(node, ())) == 1

@@ -16,7 +16,10 @@ from tracejit.ir.text import equal, parse
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PATHS = re.compile(r"`((?:ir|codegen|tracejit|tests|examples|docs)/[\w./-]*)`")
-PAGES = ("architecture.md", "adding-a-primitive.md", "control-flow.md", "reading-dumps.md")
+PAGES = (
+    *("architecture.md", "adding-a-primitive.md", "control-flow.md", "reading-dumps.md"),
+    "row-kernels.md",
+)
 
 
 def page(name: str) -> str:

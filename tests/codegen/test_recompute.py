@@ -64,6 +64,29 @@ def test_small_values_are_stored() -> None:
     assert fused[0] == "contraction: dot_general mul mul add => mul mul add"
 
 
+@pytest.mark.parametrize(
+    ("op", "readers", "kernels"),
+    [("neg", 1, 1), ("neg", 4, 4), ("neg", 5, 6), ("exp", 1, 2), ("rsqrt", 1, 2)],
+)
+def test_a_kernel_of_small_values_is_gone_if_they_are_cheap_and_few_read_them(
+    op: str, readers: int, kernels: int
+) -> None:
+    d = Draft()
+    (g,) = d("f32[64]")
+    small = g.builder.emit(PRIMITIVES[op], g)
+    wide = d(*(f"f32[64,{n + 2}]" for n in range(readers)))
+    assert len(d.fused(*(x * ops.unreduce(small, x.shape, (1,)) for x in wide))) == kernels
+
+
+def test_a_value_that_is_read_through_no_index_map_is_stored() -> None:
+    d = Draft()
+    (x,) = d("f32[64,96]")
+    turned = ops.reshape(square(x), (96, 64))
+    fused = fuse(d.graph(turned))
+    assert shown(fused) == ["map: mul => mul", "map: reshape => reshape"]
+    assert len(lower_all(fused)) == 2
+
+
 def test_a_value_is_stored_where_computing_it_would_read_more() -> None:
     d = Draft()
     names = ["f32[64,128]"] * 4
