@@ -29,8 +29,8 @@ STORED, LOADED = 2, 1
 MIN_BYTES = 16384
 # But a kernel that stores nothing else costs a barrier, in whose time memory moves so many bytes.
 KERNEL_BYTES = 8192
-# Of such a kernel: each of them gets the code for its values.
-MAX_READERS = 4
+# Of such a kernel: each reader gets the code for its values.
+MAX_READERS, MAX_OPS = 4, 8
 
 Moves = dict[tuple[Node, Index], Index | None]  # where a movement node reads its operand
 
@@ -109,7 +109,8 @@ class _Recompute:
         small = all(node.type.nbytes < MIN_BYTES for node in outputs)
         cheap = not any(node.op in EXPENSIVE | FOLDS for node in self.groups[n].at)
         apart = not self.kept.isdisjoint(outputs) or self.groups[n].kind != "map"
-        if not small or not cheap or apart or len(readers) > MAX_READERS:
+        long = len(readers) > MAX_READERS or len(self.groups[n].at) > MAX_OPS
+        if not small or not cheap or apart or long:
             return False
         self.small.update(self.groups[n].at)
         if self._drop(n, outputs, KERNEL_BYTES) and not self.outputs[n]:

@@ -17,7 +17,7 @@ from tracejit.codegen.artifact import artifact_of
 from tracejit.codegen.machine import this_machine
 from tracejit.codegen.objects import SYMBOL
 from tracejit.codegen.stages import Stages
-from tracejit.ir import draft, fuser
+from tracejit.ir import draft, fuser, grouping, recompute
 
 LATER = ("numba", "llvmlite", "tracejit.codegen.plan", "tracejit.nn", "tracejit.optim")
 
@@ -121,7 +121,8 @@ def test_every_function_runs_in_proportion_to_the_layers(loss, sized, monkeypatc
     """From the trace to the program. What grows with their square adds more than twice as much."""
     # Bounds of what a function does at once, that these depths would not reach.
     monkeypatch.setattr(draft, "MAX_SEARCH", 2)
-    monkeypatch.setattr(fuser, "MAX_MEMBERS", 24)
+    for module in (fuser, grouping, recompute):
+        monkeypatch.setattr(module, "MAX_MEMBERS", 24)
 
     def compiled(depth: int) -> None:
         params, x = sized(depth)
@@ -131,7 +132,7 @@ def test_every_function_runs_in_proportion_to_the_layers(loss, sized, monkeypatc
         artifact_of(stages.plan, stages.symbols, stages.program)
 
     compiled(4)
-    shallow, middle, deep = (lines_run(lambda n=n: compiled(n)) for n in (4, 8, 16))
+    shallow, middle, deep = (lines_run(lambda n=n: compiled(n)) for n in (5, 9, 17))
     quadratic = {
         f"{code.co_filename}: {code.co_qualname}": (shallow[code], middle[code], lines)
         for code, lines in deep.items()
