@@ -32,6 +32,7 @@ from tracejit.codegen.nest import (
     Offset,
     Stmt,
     Store,
+    Within,
     parallel_loops,
     substituted,
 )
@@ -94,6 +95,8 @@ def _block(fold: Fold, loops: Sequence[Loop], room: int, least: int) -> tuple[in
     if sum(_touched(load, sizes) for load in loads) <= max(room, least):
         return None
     for position, loop in enumerate(fold.loops):
+        if any(x.within for x in fold.loops[:position]):
+            return None  # what bounds them stands inside
         outside = {x.axis: 1 for x in fold.loops[:position]}
         for size in range(loop.extent, 0, -1):
             if loop.extent % size == 0:
@@ -145,7 +148,10 @@ def _blocked(
         outer.append(count)
         moved = affine({count.axis: size, loop.axis: 1})
         inner = tuple(substituted(s, {loop.axis: moved}) for s in fold.body)
-        rest = (replace(loop, extent=size), *fold.loops[position + 1 :])
+        bounds = loop.within
+        if bounds is not None:
+            bounds = Within(bounds.at.substitute({loop.axis: moved}), bounds.size)
+        rest = (replace(loop, extent=size, within=bounds), *fold.loops[position + 1 :])
     else:
         inner, rest = fold.body, fold.loops[position:]
     part = Acc("part", acc.dtype, acc.op, acc.args)

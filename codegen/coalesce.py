@@ -15,9 +15,11 @@ from tracejit.codegen.nest import (
     Offset,
     Stmt,
     Store,
+    Within,
+    loops_of,
     walk,
 )
-from tracejit.ir.affine import Affine, affine
+from tracejit.ir.affine import ZERO, Affine, affine, axis_index
 
 
 def coalesce(kernel: Kernel) -> Kernel:
@@ -55,16 +57,32 @@ def _fold(fold: Fold) -> Fold:
     at = len(loops) - 2
     while at >= 0:
         outer, inner = loops[at], loops[at + 1]
-        if _contiguous(outer, inner, body):
-            loops[at : at + 2] = [replace(inner, extent=outer.extent * inner.extent)]
+        if _contiguous(outer, inner, body) and _bounded_as_one(outer, inner):
+            extent = outer.extent * inner.extent
+            within = _within(outer, inner) if outer.within else None
+            loops[at : at + 2] = [replace(inner, extent=extent, within=within)]
             body = _without(body, outer.axis)
         at -= 1
     return replace(fold, loops=tuple(loops), body=body)
 
 
+def _bounded_as_one(outer: Loop, inner: Loop) -> bool:
+    """Whether what bounds two loops of a fold bounds the one that they become."""
+    if inner.within is not None:
+        return False
+    return outer.within is None or outer.within.at.coefficient(outer.axis) == 1
+
+
+def _within(outer: Loop, inner: Loop) -> Within:
+    """Bounds of `outer` for both as one: rounds of `inner` are inside as a whole."""
+    assert outer.within is not None
+    rest = outer.within.at.substitute({outer.axis: ZERO})
+    return Within(rest * inner.extent + axis_index(inner.axis), outer.within.size * inner.extent)
+
+
 def accesses(body: Sequence[Stmt]) -> list[Affine]:
     """Every affine expression in a block and the blocks inside it."""
-    found = []
+    found = [loop.within.at for loop in loops_of(body) if loop.within]
     for stmt in walk(body):
         if isinstance(stmt, Load | Store):
             found.append(stmt.index.affine)
@@ -89,8 +107,14 @@ def _without(body: Sequence[Stmt], axis: str) -> tuple[Stmt, ...]:
     done: list[Stmt] = []
     for stmt in body:
         match stmt:
-            case For() | Fold():
+            case For():
                 done.append(replace(stmt, body=_without(stmt.body, axis)))
+            case Fold(loops, inner):
+                loops = tuple(
+                    replace(x, within=Within(drop(x.within.at), x.within.size)) if x.within else x
+                    for x in loops
+                )
+                done.append(replace(stmt, loops=loops, body=_without(inner, axis)))
             case Load() | Store():
                 moved = Offset(drop(stmt.index.affine), stmt.index.dynamic)
                 done.append(replace(stmt, index=moved))

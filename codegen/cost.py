@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
 from math import prod
+from types import MappingProxyType
 
-from tracejit.codegen.nest import Flow, Fold, For, IndexValue, Kernel, Let, Load, Stmt, Store
+from tracejit.codegen.nest import (
+    Flow,
+    Fold,
+    For,
+    IndexValue,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Stmt,
+    Store,
+    Within,
+    loops_of,
+)
+from tracejit.ir.affine import ZERO
 from tracejit.ir.types import is_float
 
 # Instructions of one vector of each op, roughly; 1 where nothing is said.
@@ -20,6 +37,7 @@ OP_COST = {
 SECONDS_PER_INSTRUCTION = 0.25e-9
 ELEMENTS = 8
 SECONDS_PER_BYTE = 0.05e-9
+NO_AXES: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +55,13 @@ class Cost:
 def flops(kernel: Kernel) -> int:
     """Floating-point operations: one for each op of a `Let`, two for a multiply-add."""
     total = 0
+    extents = {loop.axis: loop.extent for loop in loops_of(kernel.body)}
     for stmt, times in _counted(kernel.body, 1):
         if isinstance(stmt, Let) and is_float(stmt.dtype) and stmt.op not in ("cast", "select"):
             total += times
         elif isinstance(stmt, Fold):
-            inner = prod(loop.extent for loop in stmt.loops)
             per = sum(2 if a.op == "fma" else 1 for a in stmt.accs if is_float(a.dtype))
-            total += times * inner * per
+            total += int(times * terms(stmt, extents) * per)
     return total
 
 
@@ -68,27 +86,52 @@ def seconds(kernel: Kernel) -> float:
         inside = (seconds(launch.plain) for plan in first.plans for launch in plan.launches)
         return first.turns * sum(inside)
     instructions = 0
+    extents = {loop.axis: loop.extent for loop in loops_of(kernel.body)}
     for stmt, times in _counted(kernel.body, 1):
         if isinstance(stmt, Let):
             instructions += times * OP_COST.get(stmt.op, 1)
         elif isinstance(stmt, Fold):
-            inner = prod(loop.extent for loop in stmt.loops)
-            instructions += times * inner * len(stmt.accs)
+            instructions += int(times * terms(stmt, extents) * len(stmt.accs))
         elif isinstance(stmt, Load | Store | IndexValue):
             instructions += times if kernel.kind != "contraction" else times // ELEMENTS
     arithmetic = instructions / ELEMENTS * SECONDS_PER_INSTRUCTION
     return max(arithmetic, moved(kernel) * SECONDS_PER_BYTE)
 
 
-def _counted(body: Sequence[Stmt], times: int) -> Iterator[tuple[Stmt, int]]:
-    """Each statement and how often it runs."""
+def terms(fold: Fold, extents: Mapping[str, int]) -> Fraction:
+    """How many terms its sums have, on average over the axes around it, of these extents."""
+    count = Fraction(1)
+    for loop in fold.loops:
+        count *= loop.extent
+        if loop.within is not None and count:
+            count *= _share(loop, loop.within, extents)
+    return count
+
+
+def _share(loop: Loop, within: Within, extents: Mapping[str, int]) -> Fraction:
+    """The part of its iterations that are inside the bounds."""
+    step = within.at.coefficient(loop.axis)
+    rest = within.at.substitute({loop.axis: ZERO})
+    spans = [range(extents[axis]) for axis in rest.axes()]
+    inside = 0
+    for at in product(*spans):
+        here = rest.const + sum(c * i for (_, c), i in zip(rest.terms, at, strict=True))
+        first, end = (-((here - place) // step) for place in (0, within.size))
+        inside += min(max(end, 0), loop.extent) - min(max(first, 0), loop.extent)
+    return Fraction(inside, loop.extent * max(prod(map(len, spans)), 1))
+
+
+def _counted(
+    body: Sequence[Stmt], times: int, around: Mapping[str, int] = NO_AXES
+) -> Iterator[tuple[Stmt, int]]:
+    """Each statement and how often it runs, inside loops over the axes `around`."""
     for stmt in body:
         yield stmt, times
         if isinstance(stmt, For):
-            yield from _counted(stmt.body, times * stmt.loop.extent)
+            axes = {**around, stmt.loop.axis: stmt.loop.extent}
+            yield from _counted(stmt.body, times * stmt.loop.extent, axes)
         elif isinstance(stmt, Fold):
-            inner = times * prod(loop.extent for loop in stmt.loops)
-            yield from _counted(stmt.body, inner)
+            yield from _counted(stmt.body, int(times * terms(stmt, around)), around)
         elif isinstance(stmt, Flow):
             for launch in (u for plan in stmt.plans for u in plan.launches):
                 yield from _counted(launch.plain.body, times * stmt.turns)

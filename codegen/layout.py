@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 
 from tracejit.codegen.machine import Machine
+from tracejit.codegen.padding import PADDED, sums_channels, with_zeros, zeros_around
 from tracejit.ir import ops
 from tracejit.ir.copying import rebuild
 from tracejit.ir.graph import Builder, Graph, Node
@@ -31,8 +32,6 @@ MIN_STRIDE_BYTES = 512
 # rows pay for turning the right-hand side and its columns then fill this part of their vectors.
 FILLED = 0.75
 MIN_DOT = 64
-# Columns that fill less than one part in so many of a vector: then a conv sums vectors of channels.
-FEW = 4
 
 
 def choose_layouts(graph: Graph, machine: Machine) -> Graph:
@@ -48,12 +47,15 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
             product = _matrix_product(node, lhs, rhs)
             if product is not None:
                 return _rewritten(node, product, machine)
-        if node.op == "conv":
-            return _convolution(node, inputs[0], inputs[1], machine)
+        if node.op in PADDED:
+            seen = with_zeros(node, inputs, around, machine)
+            return _convolution(seen, machine) if node.op == "conv" else seen
         return builder.again(node, inputs)
 
-    if not any(node.op in ("dot_general", "conv") for node in graph.nodes()):
+    nodes = graph.nodes()
+    if not any(node.op == "dot_general" or node.op in PADDED for node in nodes):
         return graph
+    around = zeros_around(nodes, machine)
     return rebuild(graph, rewrite)
 
 
@@ -134,15 +136,15 @@ def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
     return product.dot(rhs, last if product.transposed else last - 1)
 
 
-def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
+def _convolution(node: Node, machine: Machine) -> Node:
     """A conv whose weights lie in panels, or at least contiguous along their columns.
 
     The columns of panel g are the channels of feature group g of weights [*K, groups, C, panel];
     all groups see the same x.
     """
+    x, w = node.inputs
     columns, groups = w.shape[-1], w.shape[-3]
-    lanes = machine.lanes([node.dtype])
-    if columns * FEW <= lanes and w.shape[-2] % lanes == 0:
+    if sums_channels(w, machine.lanes([node.dtype])):
         return _conv(node, x, _along_channels(w))
     panel = _panel(columns, node.dtype, machine)
     stride = w.dtype.itemsize * columns
@@ -158,7 +160,7 @@ def _convolution(node: Node, x: Node, w: Node, machine: Machine) -> Node:
 
 
 def _conv(node: Node, x: Node, w: Node) -> Node:
-    return ops.conv(x, w, node.ints("strides"), node.ints("dilation"))
+    return node.builder.emit(node.prim, x, w, **node.attrs)
 
 
 def _along_channels(w: Node) -> Node:

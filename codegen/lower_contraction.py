@@ -6,9 +6,10 @@ two operands: at affine functions of the output's index and of the axes summed o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from tracejit.codegen.nest import Acc, Fold, Stmt
+from tracejit.codegen.nest import Acc, Fold, Stmt, Within, substituted
 from tracejit.codegen.nest_builder import Nest, loc_of
 from tracejit.ir.affine import Affine, Index, axis_index
 from tracejit.ir.draft import CONTRACTIONS
@@ -23,14 +24,17 @@ def lower_contraction(nest: Nest) -> list[Stmt]:
     wide = F32 if root.dtype in (F16, BF16) else root.dtype
     args = []
     sums = tuple(axis_index(r) for r in nest.reduced)
-    for operand, index in zip(root.inputs, reads(root, nest.at[root], sums), strict=True):
+    bounds = _bounds(root, nest.at[root], sums)
+    places, seen = _inside(nest, reads(root, nest.at[root], sums), bounds)
+    for operand, index in zip(root.inputs, seen, strict=True):
         arg = nest.read(operand, index)
         args.append(arg if wide == root.dtype else nest.let(wide, "cast", arg))
     if root.dtype == BOOL:
         acc = Acc(nest.name(), BOOL, "or", (nest.let(BOOL, "and", *args),))
     else:
         acc = Acc(nest.name(), wide, "fma", tuple(args))
-    loops = tuple(nest.loop(axis) for axis in nest.reduced)
+    inner[:] = [substituted(stmt, places) for stmt in inner]
+    loops = tuple(replace(nest.loop(a), within=bounds.get(a)) for a in nest.reduced)
     outer = nest.block()
     outer.append(Fold(loops, tuple(inner), (acc,), nest.loc))
     nest.values[root] = acc.name if wide == root.dtype else nest.let(root.dtype, "cast", acc.name)
@@ -40,6 +44,34 @@ def lower_contraction(nest: Nest) -> list[Stmt]:
     for node in nest.group.outputs:
         nest.store(node, nest.values[node])
     return nest.parallel(outer)
+
+
+def _bounds(root: Node, out: Index, sums: Index) -> dict[str, Within]:
+    """What bounds the sum over an axis where its terms may lie on padding, so that none does."""
+    if root.op == "dot_general":
+        return {}
+    space, window = (out[1:-2], sums[:-1]) if root.op == "conv" else (sums[1:], out[:-3])
+    summed = window if root.op == "conv" else space
+    sides = zip(root.ints("low"), root.ints("high"), strict=True)
+    places = zip(_windowed(root, space, window), root.inputs[0].shape[1:-2], strict=True)
+    return {
+        axis.axes()[0]: Within(at, size)
+        for axis, side, (at, size) in zip(summed, sides, places, strict=True)
+        if side != (0, 0)
+    }
+
+
+def _inside(
+    nest: Nest, seen: tuple[Index, Index], bounds: Mapping[str, Within]
+) -> tuple[dict[str, Affine], tuple[Index, Index]]:
+    """Names for the places that are bounded, and where operands are read, in terms of these.
+
+    So movement is followed for places that x has; afterwards they are replaced by what they are.
+    """
+    names = {within.at: f"x{n}" for n, within in enumerate(bounds.values())}
+    nest.extents |= {names[within.at]: within.size for within in bounds.values()}
+    first = tuple(axis_index(names[i]) if i in names else i for i in seen[0])
+    return {name: at for at, name in names.items()}, (first, seen[1])
 
 
 def reads(root: Node, out: Index, sums: Index) -> tuple[Index, Index]:
@@ -73,22 +105,24 @@ def _dot_reads(dot: Node, out: Index, sums: Index) -> tuple[Index, Index]:
 
 
 def _conv_reads(conv: Node, out: Index, sums: Index) -> tuple[Index, Index]:
-    """x[n, s * stride + k * dilation, g, c] and w[k, g, c, o] for out[n, s, g, o]; sums: k, c."""
+    """x[n, at[s, k], g, c] and w[k, g, c, o] for out[n, s, g, o]; sums: k, c."""
     n, *space, g, o = out
     *window, c = sums
     return (n, *_windowed(conv, space, window), g, c), (*window, g, c, o)
 
 
 def _weight_grad_reads(grad: Node, out: Index, sums: Index) -> tuple[Index, Index]:
-    """x[n, s * stride + k * dilation, g, c] and dy[n, s, g, o] for out[k, g, c, o]; sums: n, s."""
+    """x[n, at[s, k], g, c] and dy[n, s, g, o] for out[k, g, c, o]; sums: n, s."""
     *window, g, c, o = out
     n, *space = sums
     return (n, *_windowed(grad, space, window), g, c), (n, *space, g, o)
 
 
 def _windowed(node: Node, space: Sequence[Affine], window: Sequence[Affine]) -> Index:
-    steps = zip(space, node.ints("strides"), window, node.ints("dilation"), strict=True)
-    return tuple(s * stride + k * dilation for s, stride, k, dilation in steps)
+    """at[s, k]: the place of x on each axis in space that place k of window s meets."""
+    moves = (node.ints(name) for name in ("strides", "dilation", "low"))
+    steps = zip(space, window, *moves, strict=True)
+    return tuple(s * stride + k * dilation + -low for s, k, stride, dilation, low in steps)
 
 
 def _pairs(dot: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -11,13 +11,17 @@ from tracejit.ir.types import BOOL, I64, U64, DType, is_float
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A CPU core. vector_bytes: one register. registers: how many of them."""
+    """A CPU core. vector_bytes: one register. registers: how many of them.
+
+    in_flight: multiply-adds that must be under way at once to keep all units busy.
+    """
 
     vector_bytes: int
     registers: int
     fma: bool
     l1: int
     l2: int
+    in_flight: int = 10  # of two units, each with a result after 4 to 5 cycles
 
     @property
     def column_vectors(self) -> int:
@@ -46,6 +50,8 @@ def machine_of(machine: Host) -> Machine:
         fma=machine.has_fma,
         l1=machine.l1,
         l2=machine.l2,
+        # Zen 4 computes 512 bits in both of its units together.
+        in_flight=5 if wide and machine.cpu == "znver4" else 10,
     )
 
 

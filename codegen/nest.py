@@ -13,7 +13,8 @@
            | Let(name, dtype, op, args)              name = op(args), op elementwise
            | Call(callee, attrs, operands, results)  whole buffers, by a host function
            | Flow(op, operands, results, ...)     whole buffers, by programs: see the class
-    loop   = Loop(axis, extent, parallel, tiles, lanes)
+    loop   = Loop(axis, extent, parallel, tiles, lanes, within)
+    within = Within(at, size)                        an iteration where `at` is elsewhere is none
     index  = Offset(affine, dynamic)                 affine in the axes, plus loaded rows
     arg    = a name | Const(value, dtype)
 
@@ -94,6 +95,20 @@ ANY = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """0 <= at < size. Bounds of a fold's loop: the iterations where it does not hold are left out.
+
+    at: affine in the axis of the loop, with a positive coefficient, and in axes around the fold.
+    """
+
+    at: Affine
+    size: int
+
+    def __str__(self) -> str:
+        return f"0 <= {self.at} < {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """An axis with its extent and schedule. No tiles: one iteration at a time."""
 
@@ -102,6 +117,7 @@ class Loop:
     parallel: bool = False
     tiles: tuple[Tile, ...] = ()
     lanes: int = 1
+    within: Within | None = None
 
     def runs(self) -> tuple[Tile, ...]:
         return self.tiles or (Tile(self.extent, 1),)
@@ -117,7 +133,8 @@ class Loop:
         text += f"{self.extent}"
         if self.tiles:
             text += " tiles " + " + ".join(f"{t.count}x{t.width}" for t in self.tiles)
-        return text + (f" lanes {self.lanes}" if self.lanes > 1 else "")
+        text += f" lanes {self.lanes}" if self.lanes > 1 else ""
+        return text + (f" where {self.within}" if self.within else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from tracejit.codegen.nest import (
     Kernel,
     Let,
     Load,
+    Loop,
     Offset,
     Stmt,
     Store,
@@ -42,7 +43,7 @@ from tracejit.codegen.numba_operations import (
     scalar_type,
     table,
 )
-from tracejit.ir.affine import Affine
+from tracejit.ir.affine import ZERO, Affine
 from tracejit.ir.graph import Array
 from tracejit.ir.types import BF16, BOOL, F64, DType, dtype_name
 
@@ -196,12 +197,23 @@ class _Printer:
         for acc in stmt.accs:
             self.assign(acc.name, acc.dtype, literal(identity(acc.op, acc.dtype)))
         for loop in stmt.loops:
-            self.line(f"for {self.name(loop.axis, 'axis')} in range({loop.extent}):")
+            self.line(f"for {self.name(loop.axis, 'axis')} in range({self.bounds(loop)}):")
             self.indent += 1
         self.block(stmt.body)
         for acc in stmt.accs:
             self.assign(acc.name, acc.dtype, self.combined(acc))
         self.indent -= len(stmt.loops)
+
+    def bounds(self, loop: Loop) -> str:
+        """What `range` takes for a fold's loop. Quotients are rounded up: -(a // -b)."""
+        if loop.within is None:
+            return str(loop.extent)
+        rest = loop.within.at.substitute({loop.axis: ZERO})
+        step = loop.within.at.coefficient(loop.axis)
+        ends = [self.affine(rest * -1 + end) for end in (0, loop.within.size)]
+        if step > 1:
+            ends = [f"-(({end}) // -{step})" for end in ends]
+        return f"max(0, {ends[0]}), min({loop.extent}, {ends[1]})"
 
     def combined(self, acc: Acc) -> str:
         op = ACC_OPS.get(acc.op, acc.op)

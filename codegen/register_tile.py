@@ -16,8 +16,6 @@ from tracejit.codegen.machine import Machine
 
 # A product of few columns leaves registers free; more rows than this only lengthen the code.
 MAX_ROWS = 14
-# Multiply-adds that must be under way at once: two units, and 4 to 5 cycles until one is done.
-IN_FLIGHT = 10
 # What going on to the next step of a sum costs beside its multiply-adds.
 STEP = 0.5
 # Rows whose lines fall into one set of L1 evict each other. A way of L1 is a page on every CPU
@@ -38,9 +36,9 @@ class RegisterTile:
         assert self.rows > 0 and self.vectors > 0, str(self)
 
 
-def step(rows: int, vectors: float) -> float:
+def step(rows: int, vectors: float, machine: Machine) -> float:
     """Cycles, more or less, in which one step of the sum is added to a whole tile."""
-    return max(rows * vectors, rows + vectors, IN_FLIGHT) + STEP
+    return max(rows * vectors, rows + vectors, machine.in_flight) + STEP
 
 
 def fitting(machine: Machine, most_rows: int = MAX_ROWS) -> Iterator[RegisterTile]:
@@ -53,7 +51,7 @@ def fitting(machine: Machine, most_rows: int = MAX_ROWS) -> Iterator[RegisterTil
             yield RegisterTile(rows, vectors)
 
 
-def efficiency(tile: RegisterTile, rows: int, columns: int, lanes: int) -> float:
+def efficiency(tile: RegisterTile, rows: int, columns: int, lanes: int, machine: Machine) -> float:
     """The part of its time that a `rows` x `columns` product spends on results, in such tiles.
 
     A last vector that is half empty is half as wide, and takes half the time of some CPUs.
@@ -62,9 +60,9 @@ def efficiency(tile: RegisterTile, rows: int, columns: int, lanes: int) -> float
         return 1.0
     down = -(-rows // tile.rows)
     whole, rest = divmod(-(-2 * columns // lanes), 2 * tile.vectors)
-    time = whole * step(tile.rows, tile.vectors)
+    time = whole * step(tile.rows, tile.vectors, machine)
     if rest:
-        time += step(tile.rows, rest / 2)
+        time += step(tile.rows, rest / 2, machine)
     return rows * columns / (lanes * down * time)
 
 
@@ -74,7 +72,7 @@ def best_tile(
 ) -> RegisterTile:
     """The tile for a product of this size. lanes: columns of one vector."""
     tiles = fitting(machine, min(most_rows, max(rows, 1)))
-    return max(tiles, key=lambda tile: round(efficiency(tile, rows, columns, lanes), 3))
+    return max(tiles, key=lambda tile: round(efficiency(tile, rows, columns, lanes, machine), 3))
 
 
 def rows_kept_apart(stride: int) -> int:

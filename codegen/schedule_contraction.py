@@ -45,18 +45,27 @@ def tile_contraction(
     if len(loads) != 2 or lanes == 1:
         return _plain_contraction(loops, body, fold, machine)
     sides = {loop.axis: _sides(loop.axis, loads, body) for loop in loops}
+    bounding = _bounding(fold)
     columns = [a for a, s in sides.items() if 1 in (s.lhs, s.rhs) and 0 in (s.lhs, s.rhs)]
+    columns = [a for a in columns if a not in bounding]
     if columns:
         column = max(columns, key=lambda a: (sides[a].store == 1, loops_by(loops)[a].extent))
         return _outer_tile(loops, body, column, sides, lanes, machine, in_place)
     inner = fold.loops[-1] if fold.loops else None
-    if inner is not None and _dots(inner, loads) and inner.extent >= 2 * lanes:
+    dots = inner is not None and not inner.within and _dots(inner, loads)
+    if inner is not None and dots and inner.extent >= 2 * lanes:
         return _dot_tile(loops, body, fold, sides, lanes, machine)
     return _plain_contraction(loops, body, fold, machine)
 
 
 def loops_by(loops: Sequence[Loop]) -> dict[str, Loop]:
     return {loop.axis: loop for loop in loops}
+
+
+def _bounding(fold: Fold) -> set[str]:
+    """The axes that say which terms a sum has: a tile would have to have the same everywhere."""
+    bounds = (loop.within for loop in fold.loops if loop.within)
+    return {axis for within in bounds for axis in within.at.axes()}
 
 
 def _sides(axis: str, loads: Sequence[Load], body: Sequence[Stmt]) -> _Sides:
@@ -95,7 +104,7 @@ def _row_tile(
     for loop in reversed(rows):
         apart = rows_kept_apart(strides[loop.axis])
         tile = best_tile(loop.extent, columns, lanes, machine, min(most, apart))
-        found.append((efficiency(tile, loop.extent, columns, lanes), loop, tile))
+        found.append((efficiency(tile, loop.extent, columns, lanes, machine), loop, tile))
     best = max((score for score, _, _ in found), default=0.0)
     return next(((r, t) for score, r, t in found if score >= CLEARLY * best), None)
 
@@ -122,10 +131,12 @@ def _outer_tile(
     """Vectors along `column`, whose panel stays in cache while the rows go by."""
     wide = loops_by(loops)[column]
     rows = _row_loops(loops, column, sides)
+    bounding = _bounding(next(s for s in body if isinstance(s, Fold)))
     most = _most_rows(rows, body) if in_place else MAX_ROWS
     size = next(s for s in body if isinstance(s, Fold)).accs[0].dtype.itemsize
     strides = {a: abs(s.lhs + s.rhs) * size for a, s in sides.items()}
-    chosen = _row_tile(rows, wide.extent, lanes, machine, most, strides)
+    tileable = [loop for loop in rows if loop.axis not in bounding]
+    chosen = _row_tile(tileable, wide.extent, lanes, machine, most, strides)
     if chosen is None:
         # One row leaves the registers to its columns, and long stretches are what memory likes.
         vectors = max(min(machine.registers // 2, -(-wide.extent // lanes)), 1)
@@ -136,20 +147,20 @@ def _outer_tile(
     tiled = replace(row, tiles=even(row.extent, min(tile.rows, max(row.extent, 1))))
     rest = [loop for loop in loops if loop is not wide and loop is not row]
     batch = [loop for loop in rest if sides[loop.axis].lhs and sides[loop.axis].rhs]
-    with_row = [loop for loop in rows if loop is not row]
-    others = [loop for loop in rest if loop not in batch and loop not in with_row]
+    high = [tiled if loop is row else loop for loop in rows]
+    others = [loop for loop in rest if loop not in batch and loop not in rows]
     # A side that stays in L2 is read again for each block of rows, so that what goes with the
     # result is walked row by row; else, and where blocks of rows are few, each panel of it stays in
     # cache while all rows go by.
-    blocks = prod(loop.steps() for loop in (*with_row, tiled))
+    blocks = prod(loop.steps() for loop in high)
     panels = prod(loop.steps() for loop in (*others, columns))
     whole = _side_bytes(loops, body, column)
     if whole <= machine.l2 // 2 and blocks >= panels:
-        return [*batch, *with_row, tiled, *others, columns], body
+        return [*batch, *high, *others, columns], body
     # A packed panel of several tiles is gone through for each block of rows, if it stays in L2.
     if others and whole // prod(loop.extent for loop in others) <= machine.l2 // 2:
-        return [*batch, *others, *with_row, tiled, columns], body
-    return [*batch, *others, columns, *with_row, tiled], body
+        return [*batch, *others, *high, columns], body
+    return [*batch, *others, columns, *high], body
 
 
 def _side_bytes(loops: Sequence[Loop], body: Sequence[Stmt], column: str) -> int:
@@ -180,8 +191,9 @@ def _dot_tile(
     )
     body = tuple(tiled_fold if s is fold else s for s in body)
     high, wide = (4, 6) if machine.registers == 32 else (3, 4)
-    left = [loop for loop in loops if sides[loop.axis].lhs and not sides[loop.axis].rhs]
-    right = [loop for loop in loops if sides[loop.axis].rhs and not sides[loop.axis].lhs]
+    free = [loop for loop in loops if loop.axis not in _bounding(fold)]
+    left = [loop for loop in free if sides[loop.axis].lhs and not sides[loop.axis].rhs]
+    right = [loop for loop in free if sides[loop.axis].rhs and not sides[loop.axis].lhs]
     tiled: dict[str, Loop] = {}
     for group, width in ((right, wide), (left, high)):
         if group:
@@ -200,13 +212,17 @@ def _plain_contraction(
     if not loops or lanes == 1:
         return loops, body
     stores = [s for s in body if isinstance(s, Store)]
+    bounding = _bounding(fold)
     last = max(
-        loops,
+        (loop for loop in loops if loop.axis not in bounding),
+        default=None,
         key=lambda loop: (
             all(s.index.affine.coefficient(loop.axis) == 1 for s in stores),
             loop.extent,
         ),
     )
+    if last is None:
+        return loops, body
     points = min(2, -(-max(last.extent, 1) // lanes))
     tiled = replace(last, tiles=cut(last.extent, points * lanes), lanes=lanes)
     return [*(loop for loop in loops if loop is not last), tiled], chain_folds(body, points)

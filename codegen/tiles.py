@@ -39,7 +39,7 @@ def chain_folds(body: Sequence[Stmt], points: int) -> tuple[Stmt, ...]:
     chains = max(CHAINS // points, 1)
     done: list[Stmt] = []
     for stmt in body:
-        if isinstance(stmt, Fold) and stmt.loops and chains > 1:
+        if isinstance(stmt, Fold) and stmt.loops and chains > 1 and not stmt.loops[-1].within:
             last = stmt.loops[-1]
             loops = (*stmt.loops[:-1], replace(last, tiles=cut(last.extent, chains)))
             done.append(replace(stmt, loops=loops))

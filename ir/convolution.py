@@ -1,6 +1,4 @@
-"""Compositions of conv: with zeros around its input, and the gradient at its input.
-
-That gradient is made of convs that multiply no zeros between elements.
+"""The gradient of conv at its input, made of convs that multiply no zeros between elements.
 
 Place i of x gets w[k] dy[s] from each s and k with i = s stride + k dilation. The places with one
 remainder modulo the stride, a phase, meet every stride-th part of the window only: each phase is a
@@ -18,34 +16,7 @@ from tracejit.ir import ops
 from tracejit.ir.graph import Node
 
 Ints = tuple[int, ...]
-
-
-def conv_padded(
-    x: Node,
-    w: Node,
-    strides: Sequence[int],
-    dilation: Sequence[int],
-    around: Sequence[tuple[int, int]],
-) -> Node:
-    """conv of x: [N, *S, G, C] with (low, high) zeros around each spatial axis.
-
-    The derivative at x is computed at the places of x only, not at the zeros.
-    """
-    steps, gaps = tuple(strides), tuple(dilation)
-    low, high = (tuple(side) for side in zip(*around, strict=True))
-
-    def padded(x: Node) -> Node:
-        return ops.pad(x, 0, (0, *low, 0, 0), (0, *high, 0, 0))
-
-    def backward(residuals: Sequence[Node], cotangents: Sequence[Node]) -> tuple[Node, Node]:
-        (x, w), (g,) = residuals, cotangents
-        return (
-            conv_input_grad(g, w, x.shape[1:-2], steps, gaps, low),
-            ops.conv_weight_grad(padded(x), g, steps, gaps, w.shape[:-3]),
-        )
-
-    y = ops.conv(padded(x), w, steps, gaps)
-    return x.builder.attach([y], [x, w], [x, w], backward)[0]
+Pairs = tuple[tuple[int, int], ...]
 
 
 def conv_input_grad(
@@ -67,10 +38,11 @@ def conv_input_grad(
 
     def backward(residuals: Sequence[Node], cotangents: Sequence[Node]) -> tuple[Node, Node]:
         dy, w = residuals
-        x = _placed(cotangents[0], first, _covered(dy, w, steps, gaps))
+        ends = zip(_covered(dy, w, steps, gaps), first, strict=True)
+        x, around = seen_part(cotangents[0], [-a for a in first], [n - a for n, a in ends])
         return (
-            ops.conv(x, w, steps, gaps),
-            ops.conv_weight_grad(x, dy, steps, gaps, w.shape[:-3]),
+            ops.conv(x, w, steps, gaps, around),
+            ops.conv_weight_grad(x, dy, steps, gaps, w.shape[:-3], around),
         )
 
     return dy.builder.attach([out], [dy, w], [dy, w], backward)[0]
@@ -87,15 +59,23 @@ def _covered(dy: Node, w: Node, strides: Ints, dilation: Ints) -> Ints:
     return tuple(spread(n, s) + (k - 1) * d for n, k, s, d in axes)
 
 
-def _placed(part: Node, first: Ints, size: Ints) -> Node:
-    """part: [N, *P, G, C] as the places from `first` on of [N, *size, G, C], 0 elsewhere."""
-    sides = list(zip(part.shape[1:-2], first, size, strict=True))
-    kept = [max(min(n, whole - a), 0) for n, a, whole in sides]
-    n, groups, channels = part.shape[0], *part.shape[-2:]
-    inside = ops.slice(part, (0,) * part.ndim, (n, *kept, groups, channels))
-    before = [min(a, whole) for _, a, whole in sides]
-    after = [whole - a - k for a, k, whole in zip(before, kept, size, strict=True)]
-    return ops.pad(inside, 0, (0, *before, 0, 0), (0, *after, 0, 0))
+def seen_part(x: Node, begin: Sequence[int], end: Sequence[int]) -> tuple[Node, Pairs]:
+    """Places begin to end of x: [N, *S, G, C], some outside: those inside, and how many are not."""
+    start, stop, around = [0] * x.ndim, list(x.shape), []
+    for axis, (first, last) in enumerate(zip(begin, end, strict=True), 1):
+        size = x.shape[axis]
+        start[axis], stop[axis] = min(max(first, 0), size), max(min(last, size), 0)
+        stop[axis] = max(start[axis], stop[axis])
+        low = min(max(-first, 0), last - first)
+        around.append((low, last - first - low - (stop[axis] - start[axis])))
+    whole = start == [0] * x.ndim and stop == list(x.shape)
+    return x if whole else ops.slice(x, start, stop), tuple(around)
+
+
+def tapping(tap: int, size: int, count: int, stride: int, low: int) -> tuple[int, int]:
+    """The windows, of `count`, whose place `tap` lies on an axis of `size` with `low` before it."""
+    first, end = -((tap - low) // stride), -((tap - low - size) // stride)
+    return min(max(first, 0), count), min(max(end, 0), count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +110,12 @@ def _phases(window: int, stride: int, dilation: int, low: int) -> list[Phase | N
 
 
 def _composed(dy: Node, w: Node, size: Ints, strides: Ints, dilation: Ints, first: Ints) -> Node:
+    if 0 in size:
+        shape = (dy.shape[0], *size, w.shape[-3], w.shape[-2])
+        return dy.builder.full(0, dy.type.with_shape(shape))
     axes = range(len(size))
     phases = [_phases(*of) for of in zip(w.shape, strides, dilation, first, strict=False)]
     counts = tuple(-(-n // s) for n, s in zip(size, strides, strict=True))
-    padded, origin = _padded(dy, phases, counts)
     mirrored = ops.reverse(w, [a for a in axes if w.shape[a] > 1])
     exchanged = ops.transpose(mirrored, (*axes, len(size), len(size) + 2, len(size) + 1))
 
@@ -141,37 +123,25 @@ def _composed(dy: Node, w: Node, size: Ints, strides: Ints, dilation: Ints, firs
         """The places of the chosen phases of the first axes, and of all phases of the others."""
         axis = len(chosen)
         if axis == len(size):
-            return _phase(padded, exchanged, chosen, origin, counts)
+            return _phase(dy, exchanged, chosen, counts)
         parts = [joined((*chosen, phase)) if phase else None for phase in phases[axis]]
         return _interleaved(parts, axis + 1, size[axis])
 
     return joined(())
 
 
-def _padded(dy: Node, phases: Sequence[Sequence[Phase | None]], counts: Ints) -> tuple[Node, Ints]:
-    """dy with zeros around, so far as a phase reads; and where its first element is then."""
-    before, after = [], []
-    for axis, count in enumerate(counts):
-        met = [p for p in phases[axis] if p is not None]
-        before.append(max(0, -min(p.begin for p in met)))
-        end = max(p.begin + (p.taps - 1) * p.dilation for p in met) + count
-        after.append(max(0, end - dy.shape[axis + 1]))
-    padded = ops.pad(dy, 0, (0, *before, 0, 0), (0, *after, 0, 0))
-    return padded, tuple(before)
-
-
-def _phase(dy: Node, w: Node, phases: tuple[Phase, ...], origin: Ints, counts: Ints) -> Node:
-    """One phase of every axis: [N, *counts, G, C], of dy padded and w mirrored and exchanged."""
-    begin = [p.begin + a for p, a in zip(phases, origin, strict=True)]
+def _phase(dy: Node, w: Node, phases: tuple[Phase, ...], counts: Ints) -> Node:
+    """One phase of every axis: [N, *counts, G, C], of dy, and of w mirrored and exchanged."""
+    begin = [p.begin for p in phases]
     reach = [(p.taps - 1) * p.dilation for p in phases]
-    stop = [a + n + r for a, n, r in zip(begin, counts, reach, strict=True)]
-    seen = ops.slice(dy, (0, *begin, 0, 0), (dy.shape[0], *stop, *dy.shape[-2:]))
+    end = [a + n + r for a, n, r in zip(begin, counts, reach, strict=True)]
+    seen, around = seen_part(dy, begin, end)
     ends = [k - p.start for p, k in zip(phases, w.shape, strict=False)]
     starts = [end - spread(p.taps, p.step) for p, end in zip(phases, ends, strict=True)]
     taps = ops.slice(
         w, (*starts, 0, 0, 0), (*ends, *w.shape[-3:]), (*(p.step for p in phases), 1, 1, 1)
     )
-    return ops.conv(seen, taps, (1,) * len(phases), tuple(p.dilation for p in phases))
+    return ops.conv(seen, taps, (1,) * len(phases), tuple(p.dilation for p in phases), around)
 
 
 def _interleaved(parts: Sequence[Node | None], axis: int, size: int) -> Node:

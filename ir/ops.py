@@ -247,16 +247,35 @@ def dot_general(a: Node, b: Node, contract: Pair, batch: Pair = ((), ())) -> Nod
     )
 
 
-def conv(x: Node, w: Node, strides: Ints, dilation: Ints) -> Node:
-    """x: [N, *S, G, C] correlated with w: [*K, G, C, O], not padded: [N, *S', G, O]."""
+def conv(
+    x: Node, w: Node, strides: Ints, dilation: Ints, around: Sequence[Sequence[int]] | None = None
+) -> Node:
+    """x: [N, *S, G, C] correlated with w: [*K, G, C, O]: [N, *S', G, O].
+
+    around: (low, high) places of padding on each spatial axis, none by default.
+    """
     attrs = {"strides": _ints(strides), "dilation": _ints(dilation)}
+    attrs |= _padding(around, len(attrs["strides"]))
     return x.builder.emit(PRIMITIVES["conv"], x, w, **attrs)
 
 
-def conv_weight_grad(x: Node, dy: Node, strides: Ints, dilation: Ints, window: Ints) -> Node:
+def conv_weight_grad(
+    x: Node,
+    dy: Node,
+    strides: Ints,
+    dilation: Ints,
+    window: Ints,
+    around: Sequence[Sequence[int]] | None = None,
+) -> Node:
     """The gradient of conv at its w: [*window, G, C, O], for dy: [N, *S', G, O]."""
     attrs = {"strides": _ints(strides), "dilation": _ints(dilation), "window": _ints(window)}
+    attrs |= _padding(around, len(attrs["strides"]))
     return x.builder.emit(PRIMITIVES["conv_weight_grad"], x, dy, **attrs)
+
+
+def _padding(around: Sequence[Sequence[int]] | None, axes: int) -> dict[str, Shape]:
+    sides = ((0, 0),) * axes if around is None else around
+    return {"low": _ints([low for low, _ in sides]), "high": _ints([high for _, high in sides])}
 
 
 def window_sum(x: Node, window: Ints, strides: Ints) -> Node:

@@ -267,33 +267,43 @@ def _dot_general(rng: Rng, dtype: DType) -> Iterator[Example]:
 
 
 # (x, w, strides, dilation): x: [N, *S, G, C], w: [*K, G, C, O]
-CONVOLUTIONS: tuple[tuple[Shape, Shape, Shape, Shape], ...] = (
-    ((1, 1, 1, 1), (1, 1, 1, 1), (1,), (1,)),
-    ((2, 7, 1, 3), (3, 1, 3, 5), (2,), (1,)),
-    ((1, 8, 2, 2), (2, 2, 2, 3), (3,), (3,)),
-    ((2, 5, 4, 1, 2), (3, 2, 1, 2, 3), (1, 1), (1, 1)),
-    ((1, 7, 6, 2, 1), (2, 3, 2, 1, 2), (2, 1), (3, 2)),
-    ((1, 5, 6, 3, 1), (3, 3, 3, 1, 1), (2, 2), (1, 1)),
-    ((1, 3, 4, 3, 1, 2), (2, 2, 1, 1, 2, 1), (1, 2, 1), (1, 1, 2)),
-    ((0, 3, 1, 2), (2, 1, 2, 2), (1,), (1,)),
-    ((2, 3, 1, 0), (2, 1, 0, 2), (1,), (1,)),
-    ((2, 0, 3, 1, 2), (1, 2, 1, 2, 3), (2, 1), (1, 1)),
+# x, w, strides, dilation, (low, high) of padding on each spatial axis
+Pairs = tuple[tuple[int, int], ...]
+Convolution = tuple[Shape, Shape, Shape, Shape, Pairs]
+CONVOLUTIONS: tuple[Convolution, ...] = (
+    ((1, 1, 1, 1), (1, 1, 1, 1), (1,), (1,), ((0, 0),)),
+    ((2, 7, 1, 3), (3, 1, 3, 5), (2,), (1,), ((0, 0),)),
+    ((1, 8, 2, 2), (2, 2, 2, 3), (3,), (3,), ((1, 0),)),
+    ((2, 5, 4, 1, 2), (3, 2, 1, 2, 3), (1, 1), (1, 1), ((1, 1), (0, 0))),
+    ((1, 7, 6, 2, 1), (2, 3, 2, 1, 2), (2, 1), (3, 2), ((0, 4), (2, 2))),
+    ((1, 5, 6, 3, 1), (3, 3, 3, 1, 1), (2, 2), (1, 1), ((1, 0), (0, 1))),
+    ((1, 3, 4, 3, 1, 2), (2, 2, 1, 1, 2, 1), (1, 2, 1), (1, 1, 2), ((0, 0), (1, 1), (0, 2))),
+    ((0, 3, 1, 2), (2, 1, 2, 2), (1,), (1,), ((1, 1),)),
+    ((2, 3, 1, 0), (2, 1, 0, 2), (1,), (1,), ((0, 0),)),
+    ((2, 0, 3, 1, 2), (1, 2, 1, 2, 3), (2, 1), (1, 1), ((0, 0), (0, 0))),
+    # Windows wholly on the padding, and an axis that is nothing else.
+    ((1, 2, 1, 3), (2, 1, 3, 2), (1,), (2,), ((5, 4),)),
+    ((2, 0, 2, 1, 2), (2, 2, 1, 2, 2), (1, 1), (1, 1), ((1, 2), (0, 0))),
 )
 
 
 def _conv(rng: Rng, dtype: DType) -> Iterator[Example]:
-    for x, w, strides, dilation in CONVOLUTIONS:
-        attrs: dict[str, Attr] = {"strides": strides, "dilation": dilation}
-        yield (draw(rng, dtype, x), draw(rng, dtype, w)), attrs
+    for x, w, *how in CONVOLUTIONS:
+        yield (draw(rng, dtype, x), draw(rng, dtype, w)), conv_attrs(*how)
+
+
+def conv_attrs(strides: Shape, dilation: Shape, around: Pairs) -> dict[str, Attr]:
+    low, high = zip(*around, strict=True)
+    return {"strides": strides, "dilation": dilation, "low": low, "high": high}
 
 
 def _conv_weight_grad(rng: Rng, dtype: DType) -> Iterator[Example]:
-    for x, w, strides, dilation in CONVOLUTIONS:
+    for x, w, strides, dilation, around in CONVOLUTIONS:
         window = w[:-3]
-        sizes = zip(x[1:-2], window, strides, dilation, strict=True)
-        counts = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in sizes]
+        sizes = zip(x[1:-2], around, window, strides, dilation, strict=True)
+        counts = [(n + sum(a) - (k - 1) * d - 1) // s + 1 for n, a, k, s, d in sizes]
         dy = (x[0], *counts, x[-2], w[-1])
-        attrs: dict[str, Attr] = {"strides": strides, "dilation": dilation, "window": window}
+        attrs = conv_attrs(strides, dilation, around) | {"window": window}
         yield (draw(rng, dtype, x), draw(rng, dtype, dy)), attrs
 
 

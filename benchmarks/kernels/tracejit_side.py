@@ -23,7 +23,7 @@ def product(case: Product, a: Node, b: Node) -> Node:
 
 def convolution(case: Convolution, first: Node, second: Node) -> Node:
     """The operands with the feature groups, one here, an axis of their own."""
-    steps, gaps, around = (case.stride,) * 2, (1, 1), (0, case.padding, case.padding, 0, 0)
+    steps, gaps, around = (case.stride,) * 2, (1, 1), ((case.padding,) * 2,) * 2
     batch, height, width, channels = case.image
 
     def grouped(node: Node) -> Node:
@@ -36,11 +36,11 @@ def convolution(case: Convolution, first: Node, second: Node) -> Node:
         low = (case.padding, case.padding)
         dx = conv_input_grad(grouped(second), weights(first), (height, width), steps, gaps, low)
         return ops.reshape(dx, (batch, height, width, channels))
-    padded = ops.pad(grouped(first), 0, around, around)
+    x, window = grouped(first), case.weights[:2]
     if case.direction == "forward":
-        out = ops.conv(padded, weights(second), steps, gaps)
+        out = ops.conv(x, weights(second), steps, gaps, around)
     else:
-        out = ops.conv_weight_grad(padded, grouped(second), steps, gaps, case.weights[:2])
+        out = ops.conv_weight_grad(x, grouped(second), steps, gaps, window, around)
     return ops.reshape(out, case.out)
 
 

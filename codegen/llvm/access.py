@@ -174,18 +174,7 @@ class Access:
         self, stmt: IndexValue, point: Mapping[str, int], vector: str | None, lanes: int
     ) -> Vec:
         """An affine expression as integers, one for each lane."""
-        const = stmt.index.const
-        total = self.b.const(0, I64, 1)
-        for axis, c in stmt.index.terms:
-            const += c * point.get(axis, 0)
-            ref, _ = self._axis[axis]
-            if isinstance(ref, int):
-                const += c * ref
-                continue
-            scaled = self.b.imul(Vec(ref, I64, 1), self.b.const(c, I64, 1))
-            total = self.b.iadd(total, scaled)
-        total = self.b.iadd(total, self.b.const(const, I64, 1))
-        narrow = self.b.convert(total, stmt.dtype)
+        narrow = self.b.convert(self.value_of(stmt.index, point), stmt.dtype)
         if lanes == 1 or vector is None:
             return narrow
         step = stmt.index.coefficient(vector)
@@ -193,6 +182,20 @@ class Access:
         text = ", ".join(f"{v.typed}" for v in ramp)
         steps = self.b.convert(Vec(f"<{text}>", I64, lanes), stmt.dtype)
         return self.b.iadd(self.splat(narrow, lanes), steps)
+
+    def value_of(self, index: Affine, point: Mapping[str, int]) -> Vec:
+        """An affine expression where the axes stand, as an i64."""
+        const = index.const
+        total = self.b.const(0, I64, 1)
+        for axis, c in index.terms:
+            const += c * point.get(axis, 0)
+            ref, _ = self._axis[axis]
+            if isinstance(ref, int):
+                const += c * ref
+                continue
+            scaled = self.b.imul(Vec(ref, I64, 1), self.b.const(c, I64, 1))
+            total = self.b.iadd(total, scaled)
+        return self.b.iadd(total, self.b.const(const, I64, 1))
 
     # Memory
 

@@ -45,11 +45,14 @@ class Builder:
     function; print each once per module.
     has_fma: the target has a fused multiply-add instruction (else `fma` is mul, then add: LLVM
     would call libm's). has_f16: it converts f16 in hardware; by default that goes with fma.
+    passed_bits: the widest vector given to an outlined function. Where the CPU has wider registers
+    than the kernel is for, both must take them for legal, or they would pass it in different ones.
     """
 
     def __init__(self, has_fma: bool = True, has_f16: bool | None = None) -> None:
         self.lines: list[str] = []
         self.declares: dict[str, str] = {}
+        self.passed_bits = 0
         self.has_fma = has_fma
         self.has_f16 = has_fma if has_f16 is None else has_f16
         self._count = 0
@@ -103,8 +106,9 @@ class Builder:
             params = [Vec(f"%p{i}", a.dtype, a.lanes) for i, a in enumerate(args)]
             returned = body(inner, params)
             width = max(128, 8 * first.dtype.itemsize * first.lanes)
+            legal = max(width, inner.passed_bits)
             attributes = (
-                f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+                f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{legal}"'
             )
             signature = ", ".join(p.typed for p in params)
             self.declares.update(inner.declares)
@@ -117,6 +121,7 @@ class Builder:
                     "}",
                 ]
             )
+        self.passed_bits = max(self.passed_bits, 8 * first.dtype.itemsize * first.lanes)
         text = f"call {llvm_type(result, first.lanes)} @{symbol}"
         return self.inst(f"{text}({', '.join(a.typed for a in args)})", result, first.lanes)
 

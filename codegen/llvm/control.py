@@ -76,13 +76,26 @@ class Control:
             f"  br i1 {more}, label %{head}, label %{done}",
             f"{done}:",
         ]
-        assert at_least_once or not carried, "a loop that carries values runs at least once"
-        return after
+        if at_least_once:
+            return after
+        ends = [Vec(self.b.fresh("c"), v.dtype, v.lanes) for v in carried]
+        lines += [
+            f"  {end.ref} = phi {end.type} [ {first.ref}, %{before} ], [ {last.ref}, %{latch} ]"
+            for end, first, last in zip(ends, carried, after, strict=True)
+        ]
+        return ends
 
     def at_most(self, value: str, bound: int | str) -> str:
         name = "llvm.umin.i64"
         self.b.declares[name] = f"declare i64 @{name}(i64, i64)"
         return self.i64(f"call i64 @{name}(i64 {value}, i64 {bound})")
+
+    def clamped(self, value: str, bound: int) -> str:
+        """The nearest number to `value`, an i64, in 0 to `bound`."""
+        for name, limit in (("llvm.smax.i64", 0), ("llvm.smin.i64", bound)):
+            self.b.declares[name] = f"declare i64 @{name}(i64, i64)"
+            value = self.i64(f"call i64 @{name}(i64 {value}, i64 {limit})")
+        return value
 
     def share(self, total: int | str) -> tuple[str, str]:
         """The range of tiles that thread tid of nt takes."""

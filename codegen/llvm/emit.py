@@ -71,7 +71,8 @@ class _Emitter:
         parameters = [*pointers, "i64 %tid", "i64 %nt", *(["i64 %n"] if sized else [])]
         lines = self.access.flattened(self.b.lines)
         width = self.machine.vector_bytes * 8
-        attributes = f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{width}"'
+        legal = max(width, self.b.passed_bits)
+        attributes = f'nounwind "prefer-vector-width"="{width}" "min-legal-vector-width"="{legal}"'
         head = f"define void @{symbol}({', '.join(parameters)}) {attributes}"
         return "\n".join([f"{head} {{", "entry:", *lines, "  ret void", "}", ""])
 

@@ -10,7 +10,19 @@ from tracejit.codegen.llvm.control import Control
 from tracejit.codegen.llvm.elementwise import identity
 from tracejit.codegen.llvm.points import Held, Jam, Key, Point, Points
 from tracejit.codegen.llvm.values import Vec
-from tracejit.codegen.nest import Acc, Fold, IndexValue, Let, Load, Loop, Stmt, Store, Tile
+from tracejit.codegen.nest import (
+    Acc,
+    Fold,
+    IndexValue,
+    Let,
+    Load,
+    Loop,
+    Stmt,
+    Store,
+    Tile,
+    Within,
+)
+from tracejit.ir.affine import ZERO
 
 Enter = Callable[[Loop, Tile, int, str | None], AbstractContextManager[None]]
 Block = Callable[[Sequence[Stmt], bool], None]
@@ -102,12 +114,33 @@ class Folds:
                         return self._fold_loops(fold, rest, partial, now)
                     return self._fold_body(fold, loop, partial, now)
 
-            if run.count == 1:
+            if loop.within is not None:
+                low, high = self._bounds(loop, loop.within)
+                values = self.control.loop(loop.axis, low, high, inside, values)
+            elif run.count == 1:
                 values = inside(None, values)
             elif run.count:
                 values = self.control.loop(loop.axis, "0", str(run.count), inside, values, True)
             start += run.count * run.width
         return values
+
+    def _bounds(self, loop: Loop, within: Within) -> tuple[str, str]:
+        """The first iteration inside, and the first one behind: -rest / step and so on, rounded up.
+
+        The expression is `rest` plus step for each iteration; of whole numbers up to its extent.
+        """
+        assert not loop.tiles and self.points.jams.keys().isdisjoint(within.at.axes()), str(loop)
+        step = within.at.coefficient(loop.axis)
+        rest = self.access.value_of(within.at.substitute({loop.axis: ZERO}), {})
+        found = []
+        for end in (0, within.size):
+            far = self.control.i64(f"sub i64 {end}, {rest.ref}")
+            far = self.control.clamped(far, loop.extent * step)
+            if step > 1:
+                far = self.control.i64(f"add i64 {far}, {step - 1}")
+                far = self.control.i64(f"udiv i64 {far}, {step}")
+            found.append(far)
+        return found[0], found[1]
 
     def _fold_body(
         self, fold: Fold, inner: Loop | None, partial: list[_Partial], values: list[Vec]

@@ -6,6 +6,7 @@ The gradient of a padded convolution is one over the padded input, cut back to i
 from __future__ import annotations
 
 from tracejit.ir import ops
+from tracejit.ir.convolution import seen_part
 from tracejit.ir.copying import rebuild
 from tracejit.ir.graph import Builder, Graph, Node
 
@@ -61,15 +62,18 @@ def _sliced_conv(node: Node, start: Ints, stop: Ints) -> Node | None:
         if d not in space
     ):
         return None
-    first, last = [0] * x.ndim, list(x.shape)
-    for d, stride, reach, size in zip(space, strides, dilation, w.shape, strict=False):
+    begin, end = [], []
+    axes = zip(space, strides, dilation, w.shape, node.ints("low"), strict=False)
+    for d, stride, reach, size, low in axes:
         if start[d] >= stop[d]:
             return None
-        first[d] = start[d] * stride
-        last[d] = (stop[d] - 1) * stride + (size - 1) * reach + 1
-    cut = _sliced(x, tuple(first), tuple(last), (1,) * x.ndim)
-    cut = ops.slice(x, first, last) if cut is None else cut
-    return node.builder.emit(node.prim, cut, w, **node.attrs)
+        begin.append(start[d] * stride - low)
+        end.append((stop[d] - 1) * stride + (size - 1) * reach + 1 - low)
+    cut, around = seen_part(x, begin, end)
+    if cut is not x and cut.op == "slice":
+        less = _sliced(x, cut.ints("start"), cut.ints("stop"), cut.ints("step"))
+        cut = cut if less is None else less
+    return ops.conv(cut, w, strides, dilation, around)
 
 
 def _sliced_pad(node: Node, start: Ints, stop: Ints) -> Node | None:

@@ -95,6 +95,7 @@ class _Machine:
     def _iterations(self, loops: Sequence[Loop], axes: dict[str, int]) -> Iterator[dict[str, int]]:
         spans = []
         for loop in loops:
+            assert loop.within is None or not (loop.parallel or loop.tiles), str(loop)
             assert loop.axis not in axes, f"{loop.axis} is bound twice"
             order = list(range(loop.extent))
             if loop.parallel:
@@ -106,6 +107,9 @@ class _Machine:
     def _fold(self, fold: Fold, axes: dict[str, int], names: Names) -> None:
         totals: dict[str, Array | None] = {acc.name: None for acc in fold.accs}
         for at in self._iterations(fold.loops, axes):
+            bounds = [loop.within for loop in fold.loops if loop.within]
+            if not all(0 <= value_of(b.at, axes | at) < b.size for b in bounds):
+                continue
             inner = self._block(fold.body, axes | at, names)
             for acc in fold.accs:
                 totals[acc.name] = self._step(acc, totals[acc.name], inner)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.codegen.kernels import Draft
 from tests.codegen.running import MACHINES, Runner, planned
+from tests.samples import Convolution
 from tracejit.codegen.nest import For, walk
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad
@@ -43,7 +44,7 @@ def product(m: int, k: int, n: int, layout: str = "NN", dtype: DType = F32) -> G
 def convolution(
     direction: str, size: int, c: int, o: int, window: int, stride: int = 1, dtype: DType = F32
 ) -> Graph:
-    """Two images of size x size; window // 2 zeros around."""
+    """Two images of size x size; window // 2 places of padding around."""
     d = Draft()
     low, steps, gaps = window // 2, (stride, stride), (1, 1)
     out = (size + 2 * low - window) // stride + 1
@@ -51,12 +52,11 @@ def convolution(
     if direction == "input":
         dy, w = d(dtype, 2, out, out, 1, o), d(dtype, *weights)
         return d.graph(conv_input_grad(dy, w, (size, size), steps, gaps, (low, low)))
-    x = d(dtype, 2, size, size, 1, c)
-    padded = ops.pad(x, 0, (0, low, low, 0, 0), (0, low, low, 0, 0))
+    x, around = d(dtype, 2, size, size, 1, c), ((low, low),) * 2
     if direction == "forward":
-        return d.graph(ops.conv(padded, d(dtype, *weights), steps, gaps))
+        return d.graph(ops.conv(x, d(dtype, *weights), steps, gaps, around))
     dy = d(dtype, 2, out, out, 1, o)
-    return d.graph(ops.conv_weight_grad(padded, dy, steps, gaps, (window, window)))
+    return d.graph(ops.conv_weight_grad(x, dy, steps, gaps, (window, window), around))
 
 
 def products() -> Iterator[tuple[str, Graph]]:
@@ -82,6 +82,43 @@ def convolutions() -> Iterator[tuple[str, Graph]]:
             yield f"{direction} {dtype}", convolution(direction, *sizes, dtype=dtype)
 
 
+# x, w, strides, dilation, padding
+PADDED: dict[str, Convolution] = {
+    "rows are images": (
+        (8, 5, 6, 1, 16), (3, 3, 1, 16, 32), (1, 1), (1, 1), ((1, 1), (1, 1))),
+    "rows are pixels": (
+        (1, 9, 10, 1, 16), (5, 3, 1, 16, 32), (1, 1), (1, 1), ((2, 2), (1, 1))),
+    "strides, gaps, one side more than the other": (
+        (4, 7, 6, 1, 8), (3, 2, 1, 8, 24), (2, 3), (2, 2), ((3, 0), (0, 4))),
+    "windows on the padding alone": (
+        (4, 3, 2, 1, 8), (2, 2, 1, 8, 16), (1, 1), (1, 1), ((4, 3), (0, 5))),
+    "one pixel": ((3, 1, 1, 1, 4), (3, 3, 1, 4, 8), (1, 1), (1, 1), ((1, 1), (1, 1))),
+    "depthwise": ((4, 6, 5, 20, 1), (3, 3, 20, 1, 1), (1, 1), (1, 1), ((1, 1), (1, 1))),
+    "groups": ((4, 6, 5, 3, 4), (3, 3, 3, 4, 8), (2, 1), (1, 1), ((1, 1), (1, 1))),
+    "few columns": ((2, 6, 5, 1, 32), (3, 3, 1, 32, 1), (1, 1), (1, 1), ((1, 1), (1, 1))),
+    "causal": ((4, 19, 1, 8), (5, 1, 8, 16), (1,), (2,), ((8, 0),)),
+    "in space": (
+        (2, 4, 5, 3, 1, 8), (3, 3, 3, 1, 8, 16), (1, 2, 1), (1, 1, 1), ((1, 1), (1, 1), (1, 1))),
+}  # fmt: skip
+
+
+def padded() -> Iterator[tuple[str, Graph]]:
+    for name, (x, w, steps, gaps, around) in PADDED.items():
+        d = Draft()
+        image, weights = d(F32, *x), d(F32, *w)
+        y = ops.conv(image, weights, steps, gaps, around)
+        yield f"forward, {name}", d.graph(y)
+        d = Draft()
+        dy, image = d(F32, *y.shape), d(F32, *x)
+        dw = ops.conv_weight_grad(image, dy, steps, gaps, w[:-3], around)
+        yield f"weight, {name}", d.graph(dw)
+        d = Draft()
+        dy, weights = d(F32, *y.shape), d(F32, *w)
+        low = [side for side, _ in around]
+        dx = conv_input_grad(dy, weights, x[1:-2], steps, gaps, low)
+        yield f"input, {name}", d.graph(dx)
+
+
 def epilogues() -> Iterator[tuple[str, Graph]]:
     """So long that it is done row by row; columns that fill the last vector more or less."""
     for n in (20, 24, 30, 32, 36):
@@ -103,12 +140,14 @@ def in_f64(graph: Graph, arrays: list[Array]) -> Array:
     dtype = graph.outputs[0].dtype
     if not is_float(dtype):
         return evaluate(graph, arrays)[0]
-    wide = parse(str(graph).replace(f"{dtype_name(dtype)}[", "f64["))
+    name = dtype_name(dtype)
+    text = str(graph).replace(f"{name}[", "f64[").replace(f"dtype={name}", "dtype=f64")
+    wide = parse(text)
     return evaluate(wide, [a.astype(np.float64) for a in arrays])[0]
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("family", [products, convolutions, epilogues])
+@pytest.mark.parametrize("family", [products, convolutions, padded, epilogues])
 def test_results(family: Callable[[], Iterator[tuple[str, Graph]]], name: str) -> None:
     machine, cases = SMALL[name], dict(family())
     plans = {case: planned(graph, machine) for case, graph in cases.items()}

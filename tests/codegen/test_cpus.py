@@ -11,7 +11,7 @@ from tests.codegen.kernels import FAMILIES
 from tests.codegen.running import L1, L2, Runner, arrays_of, fault_in, planned
 from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
-from tracejit.codegen.machine import Machine
+from tracejit.codegen.machine import Machine, machine_of
 from tracejit.codegen.runtime import toolchain
 from tracejit.ir.graph import Array, Graph
 
@@ -51,6 +51,12 @@ def test_random_graphs(machine: Machine) -> None:
     graphs = [random_graph(seed) for seed in seeds]
     arrays = [random_inputs(graph, seed) for graph, seed in zip(graphs, seeds, strict=True)]
     _check(graphs, arrays, machine, passes=True)
+
+
+def test_a_cpu_whose_units_join_for_512_bits_is_busy_with_fewer_accumulators() -> None:
+    for cpu, bits, count in (("znver4", 512, 5), ("znver4", 256, 10), ("znver5", 512, 10)):
+        machine = machine_of(replace(toolchain.host(), cpu=cpu, vector_bits=bits))
+        assert machine.in_flight == count
 
 
 def _check(graphs: list[Graph], arrays: list[list[Array]], machine: Machine, passes: bool) -> None:

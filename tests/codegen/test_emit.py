@@ -158,3 +158,17 @@ def test_one_narrow_element_is_stored_alone(machine: str) -> None:
     for graph, plan in zip(graphs, plans, strict=True):
         arrays = arrays_of(graph, 0)
         assert not fault_in(graph, arrays, runner.run(plan, arrays, 1)), plan
+
+
+@pytest.mark.parametrize("machine", NATIVE)
+def test_vectors_wider_than_the_registers_of_the_model_arrive_whole(machine: str) -> None:
+    """Halves are computed in f32, in twice as many bits: an outlined function is given those."""
+    graphs = []
+    for dtype in (F16, BF16):
+        d = Draft()
+        graphs.append(d.graph(ops.pow(d(dtype, 70), d(dtype, 70))))
+    plans = [planned(graph, MACHINES[machine]) for graph in graphs]
+    runner = Runner(plans, MACHINES[machine])
+    for graph, plan in zip(graphs, plans, strict=True):
+        arrays = arrays_of(graph, 0)
+        assert not fault_in(graph, arrays, runner.run(plan, arrays, 1)), plan

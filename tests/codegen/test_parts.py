@@ -64,7 +64,7 @@ def test_interleaved_along_one_axis_and_then_another() -> None:
     d = Draft()
     dy, w = d("f32[2,5,6,1,4]", "f32[4,4,1,8,4]")
     graph = d.graph(ops.tanh(conv_input_grad(dy, w, (10, 12), (2, 2), (1, 1), (1, 1))))
-    assert kinds(graph) == "border map contraction contraction contraction contraction map"
+    assert kinds(graph) == "contraction contraction contraction contraction map"
     runs_right(graph)
 
 

@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from tracejit.codegen.cost import terms
 from tracejit.codegen.nest import Fold, For, Kernel, Load, Loop, Stmt, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Nest:
-    """The loops around and of a contraction's sum, outermost first, and what its body accesses."""
+    """The loops around and of a contraction's sum, outermost first, and what its body accesses.
+
+    terms: what bounds leave of the sum, on average.
+    """
 
     loops: tuple[Loop, ...]
     summed: tuple[Loop, ...]
+    terms: float
     accesses: tuple[Load | Store, ...]
 
 
@@ -30,7 +35,8 @@ def _find(body: Sequence[Stmt], loops: tuple[Loop, ...]) -> Nest | None:
         if isinstance(stmt, Fold):
             stores = [s for s in body if isinstance(s, Load | Store)]
             loads = [s for s in stmt.body if isinstance(s, Load)]
-            return Nest(loops, stmt.loops, (*loads, *stores))
+            extents = {loop.axis: loop.extent for loop in loops}
+            return Nest(loops, stmt.loops, float(terms(stmt, extents)), (*loads, *stores))
         if isinstance(stmt, For) and (found := _find(stmt.body, (*loops, stmt.loop))):
             return found
     return None
@@ -80,8 +86,8 @@ def least(nest: Nest) -> int:
     return _footprint(nest, (*nest.loops, *nest.summed), 0)
 
 
-def multiply_adds(nest: Nest) -> int:
-    return prod(loop.extent for loop in (*nest.loops, *nest.summed))
+def multiply_adds(nest: Nest) -> float:
+    return prod(loop.extent for loop in nest.loops) * nest.terms
 
 
 def _extents(loops: Sequence[Loop], depth: int) -> dict[str, int]:

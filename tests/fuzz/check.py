@@ -100,7 +100,7 @@ def _disturbed(graph: Graph, arrays: Sequence[Array], rng: np.random.Generator) 
         if node in values:
             continue
         operands = [values[i] for i in node.inputs]
-        value = node.prim.eval(*operands, **node.attrs)
+        value = _evaluated(node, operands, rng)
         if is_float(node.dtype):
             if known[node]:
                 value = _shaken(node, value, operands, rng)
@@ -110,6 +110,17 @@ def _disturbed(graph: Graph, arrays: Sequence[Array], rng: np.random.Generator) 
                 value = np.where((value == 0) & (rng.random(value.shape) < 0.5), -value, value)
         values[node] = value
     return [values[node] for node in graph.outputs]
+
+
+def _evaluated(node: Node, operands: list[Array], rng: np.random.Generator) -> Array:
+    """Products with the padding of a conv, nan where the other factor is infinite, are free."""
+    if node.op not in ("conv", "conv_weight_grad") or rng.random() < 0.5:
+        return node.prim.eval(*operands, **node.attrs)
+    x, other = operands
+    space = zip(node.ints("low"), node.ints("high"), strict=True)
+    none = (0,) * (x.ndim - 3)
+    padded = np.pad(x, ((0, 0), *space, (0, 0), (0, 0)))
+    return node.prim.eval(padded, other, **{**node.attrs, "low": none, "high": none})
 
 
 MOVES = frozenset(

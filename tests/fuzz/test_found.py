@@ -43,7 +43,8 @@ func fuzz(%x1: i8[31], %x2: i8[], %x3: u16[1]):
 func fuzz(%x6: f64[1,4,1,3], %x1: f64[12]):
   %0: f64[1] = slice %x1 start=(0,) stop=(1,) step=(1,)
   %1: f64[1,1,1,1] = reshape %0 shape=(1,1,1,1)
-  %2: f64[3,1,3,1] = conv_weight_grad %x6, %1 strides=(2,) dilation=(1,) window=(3,)
+  %2: f64[3,1,3,1] = conv_weight_grad %x6, %1 strides=(2,) dilation=(1,) window=(3,)\
+ low=(0,) high=(0,)
   return %2
 """,
     "a batch of no products": """

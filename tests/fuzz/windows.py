@@ -75,17 +75,18 @@ class Windows(Choices):
         )
         spans = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
         x, features = self.image(axes, spans), self.pick((1, 2, 5, 16))
-        sizes = zip(x.shape[1:], spans, strides, strict=False)
-        counts = [(size - span) // s + 1 for size, span, s in sizes]
+        around = [(self.pick((0, 0, 1, 2)), self.pick((0, 0, 1, 4))) for _ in axes]
+        sizes = zip(x.shape[1:], around, spans, strides, strict=False)
+        counts = [(size + sum(sides) - span) // s + 1 for size, sides, span, s in sizes]
         shape = (x.shape[0], *counts, x.shape[-2], features)
         work = prod(shape) * prod(window) * x.shape[-1]
         if max(x.type.size, prod(shape), work // 16) > self.limit:
             return None
         if self.chance(0.3):
-            return ops.conv_weight_grad(x, self.of_shape(shape, x.dtype), strides, dilation, window)
-        y = ops.conv(
-            x, self.weights((*window, *x.shape[-2:], features), x.dtype), strides, dilation
-        )
+            dy = self.of_shape(shape, x.dtype)
+            return ops.conv_weight_grad(x, dy, strides, dilation, window, around)
+        w = self.weights((*window, *x.shape[-2:], features), x.dtype)
+        y = ops.conv(x, w, strides, dilation, around)
         return self.part(y, axes) if self.chance(0.4) else y
 
     def image(self, axes: Sequence[int], spans: Sequence[int]) -> Node:

@@ -8,10 +8,22 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tests.samples import BF16, CONVOLUTIONS, F16, F64, I32, U8, Shape, draw, samples
+from tests.samples import (
+    BF16,
+    CONVOLUTIONS,
+    F16,
+    F64,
+    I32,
+    U8,
+    Pairs,
+    Shape,
+    conv_attrs,
+    draw,
+    samples,
+)
 from tracejit.ir import ops
 from tracejit.ir.autodiff import gradients
-from tracejit.ir.convolution import conv_input_grad, conv_padded
+from tracejit.ir.convolution import conv_input_grad
 from tracejit.ir.graph import PRIMITIVES, Array, Graph, Node
 from tracejit.ir.interpreter import EagerBuilder
 from tracejit.ir.types import DTypeError, ShapeError, parse_type, type_of
@@ -23,26 +35,43 @@ def places(shape: Shape) -> product[tuple[int, ...]]:
     return product(*map(range, shape))
 
 
-def conv_by_loops(x: Array, w: Array, strides: Shape, dilation: Shape) -> Array:
+def seen_at(at: list[int], k: list[int], how: tuple[Shape, ...], x: Array) -> Shape | None:
+    """The place of x that tap k of window `at` meets; None on the padding."""
+    axes = zip(at, k, *how, x.shape[1:-2], strict=True)
+    seen = [(p * s + i * d - low, n) for p, i, s, d, low, n in axes]
+    return tuple(i for i, _ in seen) if all(0 <= i < n for i, n in seen) else None
+
+
+def conv_by_loops(
+    x: Array, w: Array, strides: Shape, dilation: Shape, low: Shape, high: Shape
+) -> Array:
     """The definition, term by term."""
-    sizes = zip(x.shape[1:-2], w.shape, strides, dilation, strict=False)
-    counts = tuple((n - (k - 1) * d - 1) // s + 1 for n, k, s, d in sizes)
+    sizes = zip(low, x.shape[1:-2], high, w.shape, strides, dilation, strict=False)
+    counts = tuple((a + n + b - (k - 1) * d - 1) // s + 1 for a, n, b, k, s, d in sizes)
     y = np.zeros((x.shape[0], *counts, x.shape[-2], w.shape[-1]), x.dtype)
     for n, *at, g, o in places(y.shape):
         for *k, c in places((*w.shape[:-3], w.shape[-2])):
-            seen = [p * s + i * d for p, s, i, d in zip(at, strides, k, dilation, strict=True)]
-            y[(n, *at, g, o)] += x[(n, *seen, g, c)] * w[(*k, g, c, o)]
+            seen = seen_at(at, k, (strides, dilation, low), x)
+            if seen is not None:
+                y[(n, *at, g, o)] += x[(n, *seen, g, c)] * w[(*k, g, c, o)]
     return y
 
 
 def weight_grad_by_loops(
-    x: Array, dy: Array, strides: Shape, dilation: Shape, window: Shape
+    x: Array,
+    dy: Array,
+    strides: Shape,
+    dilation: Shape,
+    low: Shape,
+    high: Shape,
+    window: Shape,
 ) -> Array:
     dw = np.zeros((*window, *x.shape[-2:], dy.shape[-1]), x.dtype)
     for *k, g, c, o in places(dw.shape):
         for n, *at in places(dy.shape[:-2]):
-            seen = [p * s + i * d for p, s, i, d in zip(at, strides, k, dilation, strict=True)]
-            dw[(*k, g, c, o)] += x[(n, *seen, g, c)] * dy[(n, *at, g, o)]
+            seen = seen_at(at, k, (strides, dilation, low), x)
+            if seen is not None:
+                dw[(*k, g, c, o)] += x[(n, *seen, g, c)] * dy[(n, *at, g, o)]
     return dw
 
 
@@ -81,7 +110,7 @@ def test_eval_is_the_definition(op: str) -> None:
 def test_half_floats_accumulate_in_single(dtype: np.dtype[np.generic]) -> None:
     """1/1024 summed 2,000 times over window and channels: in the half type it would stay small."""
     x = np.full((1, 20, 1, 100), 1 / 1024, dtype)
-    attrs = {"strides": (1,), "dilation": (1,)}
+    attrs = conv_attrs((1,), (1,), ((0, 0),))
     y = PRIMITIVES["conv"].eval(x, np.ones((20, 1, 100, 1), dtype), **attrs)
     assert float(y.item()) == pytest.approx(2000 / 1024, rel=1e-2)
     rows = np.full((1, 2000, 1, 1), 1 / 1024, dtype)
@@ -99,14 +128,17 @@ def input_grad(
     return builder.values[conv_input_grad(*nodes, size, strides, dilation, low)]
 
 
-@pytest.mark.parametrize(("x", "w", "strides", "dilation"), CONVOLUTIONS)
-def test_gradients_are_the_adjoints(x: Shape, w: Shape, strides: Shape, dilation: Shape) -> None:
+@pytest.mark.parametrize(("x", "w", "strides", "dilation", "around"), CONVOLUTIONS)
+def test_gradients_are_the_adjoints(
+    x: Shape, w: Shape, strides: Shape, dilation: Shape, around: Pairs
+) -> None:
     """<dy, conv(x, w)> is linear in x and in w: the three directions give one number."""
     image, weights = draw(RNG, F64, x), draw(RNG, F64, w)
-    attrs = {"strides": strides, "dilation": dilation}
+    attrs = conv_attrs(strides, dilation, around)
     y = PRIMITIVES["conv"].eval(image, weights, **attrs)
     dy = draw(RNG, F64, y.shape)
-    dx = input_grad(dy, weights, x[1:-2], strides, dilation)
+    low = tuple(a for a, _ in around)
+    dx = input_grad(dy, weights, x[1:-2], strides, dilation, low)
     dw = PRIMITIVES["conv_weight_grad"].eval(image, dy, **attrs, window=w[:-3])
     expected = np.vdot(dy, y)
     assert np.vdot(dx, image) == pytest.approx(expected, rel=1e-12, abs=1e-12)
@@ -125,7 +157,7 @@ def test_part_of_an_input_gradient_is_its_slice() -> None:
                 np.testing.assert_allclose(part, full[:, low : low + size], rtol=1e-12, atol=1e-14)
 
 
-def test_padded_convolution_is_differentiated_at_its_own_places() -> None:
+def test_padding_is_a_pad_with_zeros_before() -> None:
     """Values and derivatives of pad and conv apart, and no conv over more than x."""
     for around, strides in ((((1, 1), (2, 0)), (1, 1)), (((0, 3), (1, 2)), (2, 3))):
         builder = EagerBuilder()
@@ -133,17 +165,27 @@ def test_padded_convolution_is_differentiated_at_its_own_places() -> None:
         x, w = (builder.input("x", type_of(a), a) for a in operands)
         low, high = zip(*around, strict=True)
         apart = ops.conv(ops.pad(x, 0, (0, *low, 0, 0), (0, *high, 0, 0)), w, strides, (1, 1))
-        joint = conv_padded(x, w, strides, (1, 1), around)
-        np.testing.assert_array_equal(builder.values[joint], builder.values[apart])
+        joint = ops.conv(x, w, strides, (1, 1), around)
+        close = dict(rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(builder.values[joint], builder.values[apart], **close)
         g = builder.input("g", apart.type, draw(RNG, F64, apart.shape))
         sides = [gradients([y], [g], [x, w]) for y in (apart, joint)]
         for expected, got in zip(*sides, strict=True):
-            np.testing.assert_allclose(
-                builder.values[got], builder.values[expected], rtol=1e-12, atol=1e-14
-            )
+            np.testing.assert_allclose(builder.values[got], builder.values[expected], **close)
         made = Graph("g", (x, w, g), (sides[1][0],)).nodes()
         convs = [node for node in made if node.op == "conv"]
         assert sum(node.type.size for node in convs) <= 1.5 * x.type.size
+
+
+def test_nothing_is_multiplied_on_the_padding() -> None:
+    """Infinities reach the sums that name them, and no others."""
+    attrs = conv_attrs((1,), (1,), ((1, 1),))
+    x, w = np.ones((1, 3, 1, 1)), np.array([np.inf, 1, np.nan]).reshape(3, 1, 1, 1)
+    y = PRIMITIVES["conv"].eval(x, w, **attrs)
+    np.testing.assert_array_equal(y.ravel(), [np.nan, np.nan, np.inf])
+    dy = np.array([np.inf, 1, 1]).reshape(1, 3, 1, 1)
+    dw = PRIMITIVES["conv_weight_grad"].eval(x, dy, **attrs, window=(3,))
+    np.testing.assert_array_equal(dw.ravel(), [2, np.inf, np.inf])
 
 
 def test_gradients_stay_within_the_set() -> None:
@@ -151,7 +193,7 @@ def test_gradients_stay_within_the_set() -> None:
     builder = EagerBuilder()
     operands = [draw(RNG, F64, s) for s in ((2, 7, 6, 2, 3), (3, 2, 2, 3, 4))]
     x, w = (builder.input("x", type_of(a), a) for a in operands)
-    outputs: list[Node] = [ops.conv(x, w, (2, 1), (1, 2))]
+    outputs: list[Node] = [ops.conv(x, w, (2, 1), (1, 2), ((1, 0), (0, 2)))]
     for _ in range(3):
         outputs = gradients(outputs, [ops.ones_like(y) for y in outputs], [x, w])
         made = {node.op for node in Graph("g", (x, w), tuple(outputs)).nodes()}
@@ -178,7 +220,7 @@ def test_maxima_of_nan_are_nan_and_pass_no_cotangent() -> None:
     assert builder.values[g].tolist() == [0, 0, 0, 1]
 
 
-ONE = {"strides": (1,), "dilation": (1,)}
+ONE = conv_attrs((1,), (1,), ((0, 0),))
 BAD_TYPES = (
     ("conv", ("f32[2,8,1,3]", "f32[3,1,4,5]"), ONE, ShapeError, "channels 3 and 4 differ"),
     ("conv", ("f32[2,8,2,3]", "f32[3,1,3,5]"), ONE, ShapeError, "groups 2 and 1 differ"),
@@ -186,10 +228,14 @@ BAD_TYPES = (
     ("conv", ("bool[2,8,1,3]", "bool[3,1,3,5]"), ONE, DTypeError, "takes numbers, not bool"),
     ("conv", ("f32[8,1,3]", "f32[1,3,5]"), ONE, ShapeError, "with 1 to 3 spatial axes"),
     ("conv", ("f32[2,8,8,1,3]", "f32[3,1,3,5]"), ONE, ShapeError, "with 1 to 3 spatial axes"),
-    ("conv", ("f32[2,8,1,3]", "f32[3,1,3,5]"), {"strides": (0,), "dilation": (1,)},
+    ("conv", ("f32[2,8,1,3]", "f32[3,1,3,5]"), ONE | {"strides": (0,)},
      ShapeError, r"strides=\(0,\) needs one positive number for each of 1 axes"),
-    ("conv", ("f32[2,4,1,3]", "f32[3,1,3,5]"), {"strides": (1,), "dilation": (2,)},
+    ("conv", ("f32[2,4,1,3]", "f32[3,1,3,5]"), ONE | {"dilation": (2,)},
      ShapeError, "a window of 3, 2 apart, covers 5 places of an axis of size 4; pad"),
+    ("conv", ("f32[2,8,1,3]", "f32[3,1,3,5]"), ONE | {"low": (-1,)},
+     ShapeError, r"low=\(-1,\) needs a number that is not negative for each of 1 axes"),
+    ("conv_weight_grad", ("f32[2,8,1,3]", "f32[2,6,1,4]"), {**ONE, "high": (1, 1), "window": (3,)},
+     ShapeError, r"high=\(1, 1\) needs a number that is not negative"),
     ("conv_weight_grad", ("f32[2,8,1,3]", "f32[2,5,1,4]"), {**ONE, "window": (3,)},
      ShapeError, r"\(6,\) windows fit, dy has \(5,\)"),
     ("conv_weight_grad", ("f32[2,8,1,3]", "f32[3,6,1,4]"), {**ONE, "window": (3,)},

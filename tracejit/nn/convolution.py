@@ -12,7 +12,7 @@ from typing import Any
 
 from tracejit.errors import ShapeError
 from tracejit.ir import ops
-from tracejit.ir.convolution import conv_input_grad, conv_padded
+from tracejit.ir.convolution import conv_input_grad
 from tracejit.ir.graph import Node
 from tracejit.nn.spatial import (
     Ints,
@@ -104,7 +104,8 @@ def _correlated(op: str, x: Node, w: Node, strides: Ints, padding: Padding, dila
     _nonempty(op, w, window)
     around = sides(op, padding, x.shape[1:-1], spans(window, dilation), strides)
     fitting(op, x, around, window, strides, dilation)
-    y = conv_padded(ops.reshape(x, (*x.shape[:-1], groups, channels)), w, strides, dilation, around)
+    by_group = ops.reshape(x, (*x.shape[:-1], groups, channels))
+    y = ops.conv(by_group, w, strides, dilation, around)
     return ops.reshape(y, (*y.shape[:-2], groups * outputs))
 
 
