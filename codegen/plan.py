@@ -2,9 +2,10 @@
 
 Here, and only here, values become memory. An output takes over the buffer of the input it donates
 from when the kernel that writes it reads that input at the same places only, and every other reader
-can run before; else it is computed in the arena and copied at the end. A host call may fail: so it
-runs before every kernel that writes to an input, and a call that raises leaves all inputs as they
-were.
+can run before; else it is computed in the arena and copied at the end. So a loop over donated state
+works where that lies: the copy into the loop's result, with which it begins, is none. A host call
+may fail: so it runs before every kernel that writes to an input, and a call that raises leaves all
+inputs as they were.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def _parts(low: Lowered, machine: Machine) -> list[Lowered]:
 
 
 def _flow(low: Lowered, flow: Flow, machine: Machine) -> list[Lowered]:
-    """Copies of the carries that are updated in place, then the loop or choice itself."""
+    """Copies of the carries that are updated in place, then the loop or choice itself, which begins
+    with them."""
     name = low.kernel.name
     plans = tuple(
         plan(body, lower_all(body, f"{name}_{n}k"), machine, inner=True)
@@ -76,14 +78,21 @@ def _flow(low: Lowered, flow: Flow, machine: Machine) -> list[Lowered]:
     )
     planned = replace(flow, plans=plans)
     node_of = dict(zip((b.name for b in low.kernel.buffers), low.nodes, strict=True))
-    copies, inout = [], set()
+    operands, copies, inout = list(flow.operands), [], set()
     for n in in_place(planned):
-        source, target = planned.operands[planned.consts + n], planned.results[n]
+        source, target = operands[flow.consts + n], flow.results[n]
         copies.append(_copied(f"{name}init{n}", node_of[source], node_of[target]))
+        operands[flow.consts + n] = target
         inout.add(target)
-    buffers = tuple(replace(b, role="inout") if b.name in inout else b for b in low.kernel.buffers)
+    buffers = tuple(
+        replace(b, role="inout") if b.name in inout else b
+        for b in low.kernel.buffers
+        if b.name in (*operands, *flow.results)
+    )
+    planned = replace(planned, operands=tuple(operands))
     kernel = Kernel(name, low.kernel.kind, buffers, (planned,))
-    return [*copies, Lowered(kernel, low.nodes, kernel, low.members)]
+    nodes = tuple(node_of[b.name] for b in buffers)
+    return [*copies, Lowered(kernel, nodes, kernel, low.members)]
 
 
 def _copied(name: str, source: Node, target: Node) -> Lowered:
@@ -97,6 +106,10 @@ def _copied(name: str, source: Node, target: Node) -> Lowered:
     buffers = (Buffer("b0", dtype, size, "in"), Buffer("b1", dtype, size, "out"))
     kernel = Kernel(name, "map", buffers, (body,))
     return Lowered(kernel, (source, target), kernel, ())
+
+
+def _is_copy(low: Lowered) -> bool:
+    return len(low.nodes) == 2 and low.kernel == _copied(low.kernel.name, *low.nodes).kernel
 
 
 class _Planner:
@@ -113,6 +126,7 @@ class _Planner:
         self.deps: list[set[int]] = [self._data_deps(k) for k in range(len(lowered))]
         self.order = Precedence(self.deps.__getitem__, range(len(lowered)))
         self.hosts = {k for k, low in enumerate(lowered) if _may_fail(low.kernel)}
+        self.idle: set[int] = set()  # copies of what lies there already
         self.work: dict[int, int] = {}
         self.rank: dict[int, int] = {}
         self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
@@ -145,7 +159,10 @@ class _Planner:
             if donor is None or not (own or self._donate(node, donor)):
                 self.slots[node] = Slot("output", len(fresh))
                 fresh.append(position)
-        times = [seconds(low.plain) for low in self.lowered]
+        self._pass_by_idle()
+        times = [
+            0.0 if k in self.idle else seconds(low.plain) for k, low in enumerate(self.lowered)
+        ]
         parallel = self._is_parallel(times)
         alone = [
             not parallel or t < ALONE_SECONDS or k in self.hosts or _on_one_thread(low.kernel)
@@ -154,7 +171,7 @@ class _Planner:
         waves, turn_of = (
             self._dealt_out(alone, times) if parallel else (self._waves(alone, set()), {})
         )
-        order = sorted(range(len(waves)), key=lambda k: (waves[k], self.rank[k]))
+        order = sorted(self._at_work(), key=lambda k: (waves[k], self.rank[k]))
         # On one thread each kernel is over before the next, with no barrier needed.
         arena = self._place(waves if parallel else [self.rank[k] for k in range(len(waves))])
         launches = [self._launch(k, alone[k], waves[k], turn_of.get(k)) for k in order]
@@ -186,17 +203,18 @@ class _Planner:
                 self.deps[writer].update(before)
                 for reader in before:
                     self.order.put_before(reader, writer)
+            self.idle.update(w for w in own if _is_copy(self.lowered[w]))
             return True
         if not self.inner:
             self._copy_back(node, donor)
         return not self.inner
 
     def _same_places(self, own: list[int], writers: list[int], taken: Node, node: Node) -> bool:
-        """Whether a kernel that reads `taken` and writes `node` reads each element before it
-        stores there, and no other element afterwards."""
+        """Whether the kernel that reads `taken` and writes `node`, before all that only write it,
+        reads each element before it stores there, and no other element afterwards."""
         if not own:
             return True
-        if len(writers) > 1:
+        if len(own) > 1 or not all(self.order.is_needed(own[0], by=w) for w in writers):
             return False
         low = self.lowered[own[0]]
         names = dict(zip(low.nodes, (b.name for b in low.kernel.buffers), strict=False))
@@ -223,6 +241,17 @@ class _Planner:
         self.deps.append({*self.writers[node], *self.readers.get(taken, ()), *self.hosts})
         self.readers.setdefault(node, []).append(k)
 
+    def _at_work(self) -> list[int]:
+        return [k for k in range(len(self.lowered)) if k not in self.idle]
+
+    def _pass_by_idle(self) -> None:
+        """Who waits for a kernel that is not run waits for what that would have waited for."""
+        for k in sorted(self.idle, key=self.order.place.__getitem__):
+            for deps in self.deps:
+                if k in deps:
+                    deps.remove(k)
+                    deps.update(self.deps[k])
+
     # Order and memory
 
     def _dealt_out(
@@ -231,7 +260,7 @@ class _Planner:
         """The wave of each kernel, and whose turn the small ones are that are dealt out."""
         waves = self._waves(alone, self.hosts)
         kinds = [low.kernel.kind for low in self.lowered]
-        order = sorted(self.rank, key=lambda k: self.rank[k])
+        order = sorted(self._at_work(), key=lambda k: self.rank[k])
         small = [k for k in order if alone[k] and kinds[k] not in ("host", "control")]
         chosen = dealt(small, waves, self.deps, times, ALONE_SECONDS)
         if chosen:

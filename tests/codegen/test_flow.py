@@ -7,7 +7,8 @@ import pytest
 
 from tests.ir.test_control import BACKWARD, CASES, case, loss_of
 from tracejit.codegen.compile import compile_graph
-from tracejit.codegen.launches import Plan
+from tracejit.codegen.flow import work_area
+from tracejit.codegen.launches import Plan, Slot
 from tracejit.codegen.numba_program import run_program
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.interpreter import evaluate
@@ -47,12 +48,75 @@ func turn(%end: i32[], %a: f32[40], %b: f32[40], %n: i32[]):
 """
 
 
+# Loops over state, which the last line donates.
+STATE = """
+func f(%a: f32[6,8], %b: f32[6,8], %xs: f32[TURNS,6,8]):
+LINES
+
+func turn(%a: f32[6,8], %b: f32[6,8], %x: f32[6,8]):
+  %0: f32[6,8] = mul %b, %x
+  %1: f32[6,8] = add %a, %0
+  %2: f32[6,8] = sub %1, %b
+  return %1, %2
+
+func anchored(%c: f32[6,8], %a: f32[6,8], %b: f32[6,8], %x: f32[6,8]):
+  %0: f32[6,8] = reverse %c axes=(1,)
+  %1: f32[6,8] = add %a, %0
+  %2: f32[6,8] = mul %b, %x
+  return %1, %2
+
+func crossed(%a: f32[6,8], %b: f32[6,8], %x: f32[6,8]):
+  %0: f32[6,8] = add %a, %x
+  return %b, %0
+
+func outer(%a: f32[6,8], %b: f32[6,8], %x: f32[6,8]):
+  %0: f32[2,6,8] = broadcast %x shape=(2,6,8) axes=(1,2)
+  %1: (f32[6,8], f32[6,8]) = scan %a, %b, %0 body=@turn consts=0 carries=2 length=2 reverse=false
+  %2: f32[6,8] = item %1 index=0
+  %3: f32[6,8] = item %1 index=1
+  return %2, %3
+"""
+LOOP = """  %0: (f32[6,8], f32[6,8]) = scan OPERANDS, %xs body=@BODY consts=CONSTS carries=2 \
+length=TURNS reverse=false
+  %1: f32[6,8] = item %0 index=0
+  %2: f32[6,8] = item %0 index=1
+"""
+# name -> (operands, body, lines behind the loop); and the copies that its plan makes.
+OVER_STATE: dict[str, tuple[str, str, str, list[str]]] = {
+    "where it lies": ("%a, %b", "turn", "  return %1 -> %a, %2 -> %b", []),
+    "a loop in a loop": ("%a, %b", "outer", "  return %1 -> %a, %2 -> %b", []),
+    "the other's place": (
+        *("%a, %b", "turn", "  return %1 -> %b, %2 -> %a"),
+        ["init1", "init0", "copy"],
+    ),
+    "the start is read beside": (
+        *("%a, %b", "turn", "  %3: f32[6,8] = exp %a\n  return %1 -> %a, %3, %2 -> %b"),
+        [],
+    ),
+    "the start is read behind": (
+        *("%a, %b", "turn", "  %3: f32[6,8] = sub %1, %a\n  return %1 -> %a, %3, %2 -> %b"),
+        ["init0", "copy"],
+    ),
+    "the start is read in all turns": (
+        *("%a, %a, %b", "anchored", "  return %1 -> %a, %2 -> %b"),
+        ["init0", "copy"],
+    ),
+    "two start alike": ("%a, %a", "turn", "  return %1 -> %a, %2 -> %b", ["init1"]),
+    "given twice": ("%a, %b", "turn", "  return %1 -> %a, %1 -> %b", ["init1"]),
+    "one has two places": ("%a, %b", "crossed", "  return %1 -> %a, %2 -> %b", ["copy"]),
+}
+
+
 def check(graph: Graph, arrays: list[Array], rtol: float = 1e-10) -> Plan:
     """The compiled program and its printed form, twice each, against the interpreter."""
     want = evaluate(graph, arrays)
     program = compile_graph(graph)
-    printed = run_program(program.plan, [a.copy() for a in arrays], use_numba=False)
-    for got in (program.run(arrays), program.run(arrays), printed):
+
+    def fresh() -> list[Array]:
+        return [a.copy() for a in arrays]
+
+    printed = run_program(program.plan, fresh(), use_numba=False)
+    for got in (program.run(fresh()), program.run(fresh()), printed):
         for a, b in zip(got, want, strict=True):
             np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
     return program.plan
@@ -97,6 +161,27 @@ def test_a_carry_is_updated_in_place_where_the_body_can() -> None:
     (loop,) = (launch.flow for launch in plan.launches if launch.flow is not None)
     assert 0 not in loop.plans[0].fresh
     assert [u.plain.name for u in plan.launches if u.plain.name.startswith("k0init")]
+
+
+@pytest.mark.parametrize("turns", [2, 5])
+@pytest.mark.parametrize("name", OVER_STATE)
+def test_a_loop_over_donated_state(name: str, turns: int) -> None:
+    """It works where the state lies, unless somebody else still needs that."""
+    operands, body, rest, copies = OVER_STATE[name]
+    loop = LOOP.replace("OPERANDS", operands).replace("BODY", body)
+    loop = loop.replace("CONSTS", str(operands.count(",") - 1))
+    graph = parse(STATE.replace("LINES", loop + rest).replace("TURNS", str(turns)))
+    rng = np.random.default_rng(turns)
+    arrays: list[Array] = [rng.normal(size=n.shape).astype(np.float32) for n in graph.inputs]
+    plan = check(graph, arrays, 1e-5)
+    found = [launch.plain.name.lstrip("k0123456789") for launch in plan.launches]
+    assert [c for c in found if c] == copies, str(plan)
+    if not copies:
+        (loop_over,) = (launch for launch in plan.launches if launch.flow is not None)
+        sides = zip(loop_over.kernel.buffers, loop_over.slots, strict=True)
+        state = [slot for buffer, slot in sides if buffer.role == "inout"]
+        assert state == [Slot("input", 0), Slot("input", 1)]
+        assert plan.arena_bytes == work_area(loop_over.flow).size
 
 
 def test_equal_bodies_share_their_kernels() -> None:
