@@ -30,6 +30,7 @@ class Artifact:
 
     calls: the symbols of host calls, each with what its callable has to do.
     seconds: about how long a call takes on one thread. parallel: whether the team runs it.
+    failure: the word of the arena that says whether a host call failed [bytes from its start].
     """
 
     symbols: tuple[str, ...]
@@ -38,6 +39,7 @@ class Artifact:
     parallel: bool
     cost: Cost
     calls: dict[str, HostCall]
+    failure: int | None
 
 
 def artifact_of(plan: Plan, symbols: Mapping[Launch, str], program: str) -> Artifact:
@@ -51,7 +53,8 @@ def artifact_of(plan: Plan, symbols: Mapping[Launch, str], program: str) -> Arti
     )
     unique = dict.fromkeys(symbol for launch, symbol in symbols.items() if not is_call(launch))
     calls = {symbol: host_call(u.kernel) for u, symbol in symbols.items() if is_call(u)}
-    return Artifact(tuple(unique), program, sum(map(seconds, nests)), plan.parallel, cost, calls)
+    estimate = sum(map(seconds, nests))
+    return Artifact(tuple(unique), program, estimate, plan.parallel, cost, calls, plan.failure)
 
 
 def artifact_key(graph: Graph) -> str:

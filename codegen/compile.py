@@ -165,7 +165,8 @@ class Program:
                 self.artifact.cost.arena_bytes,
                 num_threads() if self.artifact.parallel else 1,
                 passed,
-                (self._linked, tuple(captured)),
+                self.artifact.failure,
+                (self._linked, self._callables, tuple(captured)),
             )
         )
 

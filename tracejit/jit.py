@@ -137,8 +137,9 @@ class Jitted:
         arguments are updated in place, and are results. outputs="passed": the outputs that are new
         arrays are further arguments, and nothing is returned. Variables and captured arrays are
         read, and updated, where they lie.
-        Raises UnsupportedError for steps that call back into Python: linear algebra, sorts,
-        custom ops. The step is never freed.
+        What a host call raises (linear algebra, sorts, custom ops) leaves the `@njit` code too,
+        which cannot catch it; in a `prange` it may be lost, as all that is raised there. The step
+        is never freed.
         """
         return self.lower(*args, **keywords).as_numba(outputs)
 

@@ -122,11 +122,6 @@ class Lowered:
         program = self.program
         if not hasattr(program, "numba_entry"):
             raise UnsupportedError(f"as_numba: {name} was made for target={self.target!r}")
-        if program.artifact.calls:
-            calls = ", ".join(sorted({c.callee for c in program.artifact.calls.values()}))
-            raise UnsupportedError(
-                f"as_numba: {name} calls back into Python ({calls}), which code under njit cannot"
-            )
         if buffers[1]:
             raise UnsupportedError(
                 f"as_numba: {name} captured an array that is not contiguous; pass it, or capture"

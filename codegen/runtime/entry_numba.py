@@ -3,6 +3,9 @@
 Made as source and compiled for the exact types, so that Numba refuses other arrays; shapes are
 checked at each call. It allocates the outputs and the arena anew, and so is safe in any number of
 threads. The step runs on the team if that is free, else on the thread that calls.
+
+A host call takes the interpreter lock, which Numba lets go of where other threads run (`prange`).
+What it raises leaves the `@njit` code as it is, without being caught there.
 """
 
 from __future__ import annotations
@@ -54,7 +57,10 @@ def _run() -> Callable[..., object]:
 
 @dataclass(frozen=True, slots=True)
 class NumbaStep:
-    """What the entry is made from; see `entry_plan.Plan`. passed: outputs are arguments too."""
+    """What the entry is made from; see `entry_plan.Plan`.
+
+    passed: outputs are arguments too. failure: see `Artifact`.
+    """
 
     name: str
     program: int
@@ -64,6 +70,7 @@ class NumbaStep:
     arena_bytes: int
     nthreads: int
     passed: bool
+    failure: int | None
     keep: object
 
 
@@ -81,6 +88,7 @@ def numba_entry(step: NumbaStep) -> Callable[..., object]:
         "PROGRAM": step.program,
         "TEAM": team().address,
         "CELL": team().cell,
+        "leave_if": _leave_if(),
     }
     exec(compile(_Source(step).text(), f"<{step.name} for numba>", "exec"), names)
     njit: Callable[..., Callable[[object], Callable[..., object]]] = numba.njit
@@ -91,6 +99,25 @@ def numba_entry(step: NumbaStep) -> Callable[..., object]:
 
 # Compiled code that calls an entry knows addresses only, so what lies there is never freed.
 _kept: dict[int, object] = {}
+
+
+@cache
+def _leave_if() -> object:
+    """leave_if(word) in `@njit` code: ends with the exception that is set, if word is not 0."""
+    import numba
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def leave_if(typing_context, word):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            failed = builder.icmp_signed("!=", args[0], args[0].type(0))
+            with builder.if_then(failed, likely=False):
+                context.call_conv.return_exc(builder)
+            return context.get_dummy_value()
+
+        return numba.void(numba.int64), code
+
+    return leave_if
 
 
 def _signature(step: NumbaStep) -> tuple[object, ...]:
@@ -134,6 +161,9 @@ class _Source:
                 self._line(f"{name} = np.empty({out.shape}, np.{_numpys(out.dtype)})")
         kept = self._table(inputs, outputs)
         self._line(f"run(CELL, TEAM, PROGRAM, table.ctypes.data, {step.nthreads})")
+        if step.failure is not None:
+            first, end = f"aligned + {step.failure}", step.failure + 8
+            self._line(f"leave_if(arena[{first}:aligned + {end}].view(np.int64)[0])")
         # Numba frees an array behind its last use, and an address is no use.
         for name in kept:
             self._line(f"{name}[0] = 0")
@@ -177,8 +207,9 @@ class _Source:
         places += [f"{name}.ctypes.data" for name in outputs]
         if step.arena_bytes:
             self._line(f"arena = np.empty({step.arena_bytes + ALIGNMENT}, np.uint8)")
+            self._line(f"aligned = -arena.ctypes.data % {ALIGNMENT}")
             kept.append("arena")
-            places.append(f"(arena.ctypes.data + {ALIGNMENT - 1}) // {ALIGNMENT} * {ALIGNMENT}")
+            places.append("arena.ctypes.data + aligned")
         for n, place in enumerate(places):
             self._line(f"table[{n}] = {place}")
         return kept

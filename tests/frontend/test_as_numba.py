@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tracejit as tj
-from tracejit.errors import DTypeError, UnsupportedError
+from tracejit.errors import DTypeError
 
 RNG = np.random.default_rng(0)
 W, X = RNG.standard_normal((4, 3)).astype("f4"), RNG.standard_normal((5, 4)).astype("f4")
@@ -99,14 +99,66 @@ def test_types_and_sizes() -> None:
         assert got.dtype == want.dtype
 
 
+def test_host_calls_and_what_they_raise() -> None:
+    """With the interpreter lock, without it, and in a prange whose caller waits."""
+    inverse = tj.jit(lambda x: np.linalg.inv(x) @ x * 2).as_numba(np.eye(3))
+
+    @numba.njit(nogil=True)
+    def total(xs):
+        found = 0.0
+        for i in range(len(xs)):
+            found += inverse(xs[i]).sum()
+        return found
+
+    @numba.njit(parallel=True)
+    def each(xs, out):
+        for i in numba.prange(len(xs)):
+            out[i] = inverse(xs[i]).sum()
+
+    xs = RNG.standard_normal((40, 3, 3))
+    singular = xs.copy()
+    singular[1] = 0
+    for _ in range(2):
+        assert total(xs) == pytest.approx(240)
+        with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
+            total(singular)
+    found: list[float] = []
+    threads = [threading.Thread(target=lambda: found.append(total(xs))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == pytest.approx([240] * 3)
+    out = np.zeros(40)
+    each(xs, out)
+    np.testing.assert_allclose(out, 6)
+
+
+def test_a_parallel_step_with_a_host_call_beside_the_usual_call() -> None:
+    x = RNG.standard_normal((200, 200))
+    f = tj.jit(lambda x: np.sort(np.tanh(x @ x), 0) @ x)
+    assert f.lower(x).cost().barriers > 1
+    step, want = f.as_numba(x), f(x)
+    wrong = []
+
+    def work(call) -> None:
+        wrong.extend(1 for _ in range(10) if not np.array_equal(call(x), want))
+
+    threads = [threading.Thread(target=work, args=(call,)) for call in (step, f, step)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not wrong
+
+
 def test_errors() -> None:
     step = layer.as_numba(W, X, 2.0)
     with pytest.raises(ValueError, match=r"a1 must be f32\[5,4\]"):
         step(W, X[:3], 2.0)
     with pytest.raises(TypeError, match="No matching definition"):
         step(W.T.copy().T, X, 2.0)
-    with pytest.raises(UnsupportedError, match=r"calls back into Python \(linalg.inv\)"):
-        tj.jit(lambda x: np.linalg.inv(x)).as_numba(np.eye(3))
     with pytest.raises(DTypeError, match="f16: Numba has no 16-bit floats"):
         tj.jit(lambda x: x + x).as_numba(np.ones(3, np.float16))
     with pytest.raises(ValueError, match="outputs='new' is neither"):
