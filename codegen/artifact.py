@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """symbols: the functions to link. identity: the text of the program that calls them.
+    """symbols: the kernels to link. identity: the text of the program that calls them.
 
+    modules: the keys of the object code that has both, once that is known (`codegen/objects.py`).
     calls: the symbols of host calls, each with what its callable has to do.
     seconds: about how long a call takes on one thread. parallel: whether the team runs it.
     failure: the word of the arena that says whether a host call failed [bytes from its start].
@@ -40,6 +41,7 @@ class Artifact:
     cost: Cost
     calls: dict[str, HostCall]
     failure: int | None
+    modules: tuple[str, ...] = ()
 
 
 def artifact_of(plan: Plan, symbols: Mapping[Launch, str], program: str) -> Artifact:
@@ -71,7 +73,8 @@ def load_artifact(key: str) -> Artifact | None:
         fields = json.loads(entry.payload)
         cost = Cost(**fields.pop("cost"))
         calls = {name: read_host_call(call) for name, call in fields.pop("calls").items()}
-        return Artifact(tuple(fields.pop("symbols")), cost=cost, calls=calls, **fields)
+        symbols, modules = tuple(fields.pop("symbols")), tuple(fields.pop("modules"))
+        return Artifact(symbols, cost=cost, calls=calls, modules=modules, **fields)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from tracejit.codegen.artifact import (
 )
 from tracejit.codegen.cost import Cost
 from tracejit.codegen.machine import this_machine
-from tracejit.codegen.objects import SYMBOL, object_code
+from tracejit.codegen.objects import SYMBOL, Wanted, object_code
 from tracejit.codegen.runtime.entry import ArrayArg, DonatedOut, FreshOut, ScalarArg, make_entry
 from tracejit.codegen.runtime.host import HostCallable, tj_host
 from tracejit.codegen.runtime.team import num_threads, team
@@ -70,30 +71,34 @@ class Program:
 
     # Code
 
+    @cached_property
+    def _key(self) -> str:
+        return artifact_key(self.graph)
+
     def _artifact(self, watch: Stopwatch) -> Artifact:
-        key = artifact_key(self.graph)
-        known = load_artifact(key)
+        known = load_artifact(self._key)
         if known is None:
             stages = self.stages
             known = artifact_of(stages.plan, stages.symbols, stages.program)
-            save_artifact(key, known)
         elif any(map(config.logging, ("passes", "fusion", "kernels"))):
             _ = self.stages.plan  # nothing needs it, but its making is to be told
         watch.lap("stages")
         return known
 
     def _objects(self, watch: Stopwatch) -> list[bytes]:
-        # A kernel's symbol says all that its code depends on.
-        identities = {SYMBOL: self.artifact.identity}
-        identities |= {symbol: "" for symbol in self.artifact.symbols}
-
-        def module(symbol: str) -> str:
-            return self.stages.module(symbol)
-
-        def label(symbol: str) -> str:
-            return f"{self.graph.name}: {self.stages.label(symbol)}"
-
-        return object_code(identities, module, label, watch)
+        known = self.artifact
+        wanted = Wanted(
+            kernels=known.symbols,
+            emit=lambda symbol: self.stages.emitted(symbol),
+            program=known.identity,
+            modules=known.modules,
+            label=lambda symbol: f"{self.graph.name}: {self.stages.label(symbol)}",
+        )
+        modules = object_code(wanted, watch)
+        if (keys := tuple(module.key for module in modules)) != known.modules:
+            self.artifact = replace(known, modules=keys)
+            save_artifact(self._key, self.artifact)
+        return [module.code for module in modules]
 
     def _link(self, watch: Stopwatch) -> Linked:
         objects = self._objects(watch)

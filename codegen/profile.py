@@ -15,7 +15,7 @@ from tracejit.codegen.compile import Program
 from tracejit.codegen.cost import flops, moved
 from tracejit.codegen.launches import Launch
 from tracejit.codegen.nest import walk
-from tracejit.codegen.objects import SYMBOL, object_code
+from tracejit.codegen.objects import SYMBOL, Wanted, object_code
 from tracejit.codegen.program import emit_program
 from tracejit.codegen.runtime.toolchain import compile_ir, host
 from tracejit.ir.log import Stopwatch
@@ -57,10 +57,10 @@ class ProfiledProgram(Program):
 
     def _objects(self, watch: Stopwatch) -> list[bytes]:
         stages = self.stages
-        identities = dict.fromkeys(stages.kernels, "")
-        objects = object_code(identities, stages.module, stages.label, watch)
+        wanted = Wanted(tuple(stages.kernels), stages.emitted, None, (), stages.label)
+        kernels = [module.code for module in object_code(wanted, watch)]
         program = emit_program(stages.plan, stages.symbols, timed=True)
-        return [*objects, *compile_ir([program + _clock(len(stages.symbols))])]
+        return [*kernels, *compile_ir([program + _clock(len(stages.symbols))])]
 
     def times(self) -> list[Timed]:
         """Each kernel, in the order in which they run, over all calls so far."""

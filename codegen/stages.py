@@ -11,7 +11,7 @@ from tracejit.codegen.layout import choose_layouts
 from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
-from tracejit.codegen.objects import SYMBOL
+from tracejit.codegen.objects import SYMBOL, Emitted, module_text
 from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
@@ -84,9 +84,11 @@ class Stages:
         """The LLVM module of one symbol: a kernel, or the program that calls them."""
         if symbol == SYMBOL:
             return self.program
-        kernel = self.kernels[symbol]
-        function, declared = emit_kernel(kernel, self.machine, symbol)
-        return "\n".join([f"; {kernel.name}", *declared.values(), function])
+        return f"; {self.kernels[symbol].name}\n{module_text([self.emitted(symbol)])}"
+
+    def emitted(self, symbol: str) -> Emitted:
+        """The LLVM function of a kernel, and what it declares."""
+        return emit_kernel(self.kernels[symbol], self.machine, symbol)
 
     def label(self, symbol: str) -> str:
         """A symbol with the name and kind of its kernel: `k3 contraction tj_...`."""

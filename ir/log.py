@@ -33,6 +33,10 @@ class Stopwatch:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
         return spent
 
+    def resume(self) -> None:
+        """Leaves out the time since the last lap."""
+        self._last = time.perf_counter()
+
     @property
     def total(self) -> float:
         return sum(self.seconds.values())

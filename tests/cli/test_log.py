@@ -46,10 +46,8 @@ def test_an_example_with_every_log_on(python, tmp_path):
     kernels = [line for line in lines["fusion"] if line.startswith("kernel ")]
     assert any(re.match(r"kernel \d+: contraction over \[", line) for line in kernels)
     assert any("not with kernel" in line for line in lines["fusion"])
-    assert any(
-        re.match(r"train_step: k\w+ row tj_[0-9a-f]+: compiled \(emit [\d.]+, compile ", line)
-        for line in lines["kernels"]
-    )
+    compiled = r"train_step: k\w+ row tj_[0-9a-f]+: compiled with \d+ more \(emit [\d.]+, compile "
+    assert any(re.match(compiled, line) for line in lines["kernels"])
     assert re.match(rf"0 hits, \d+ misses in {tmp_path}", lines["cache"][0])
     for timed in (
         "trace [\\d.]+ ms",

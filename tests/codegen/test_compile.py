@@ -165,7 +165,7 @@ def test_a_known_program_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_program_on_disk_needs_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_graph(parse(STEP))
     _nothing_compiles(monkeypatch)
-    monkeypatch.setattr(objects, "_objects", {})
+    objects.forget()
     program = Program(parse(STEP))
     assert "stages" not in vars(program), "no pass, no schedule, no line of IR"
     got = program.run(step_arrays())

@@ -45,7 +45,7 @@ def test_a_second_process_compiles_nothing(run, folder, expected, close):
     before = {path: path.read_bytes() for path in entries(folder)}
     done = run(LOAD_ONLY + RUN, TRACEJIT_CACHE_DIR=str(folder), TRACEJIT_LOG="cache,kernels")
     close(done.losses(), expected)
-    assert "miss " not in done.err and "compiled (" not in done.err
+    assert "miss " not in done.err and "compiled" not in done.err
     assert done.err.count("from the disk cache") == done.err.count("] hit ") >= 2
     assert {path: path.read_bytes() for path in entries(folder)} == before
 
@@ -97,10 +97,11 @@ def test_damaged_entries_are_thrown_away(run, folder, expected, close, damage):
 
 
 def test_one_damaged_entry_of_many(run, folder, expected, close):
-    for victim in range(len(entries(folder))):
-        truncate(entries(folder)[victim])
+    # Those of single kernels only name a module; no step that is known reads them.
+    read = [path for path in entries(folder) if b'"payload": 0' not in path.read_bytes()]
+    assert 3 <= len(read) < len(entries(folder))
     for victim in (0, -1):
-        truncate(entries(folder)[victim])
+        truncate(read[victim])
         done = run(RUN, warnings="always", TRACEJIT_CACHE_DIR=str(folder))
         close(done.losses(), expected)
         assert len(done.warnings) == 1

@@ -175,7 +175,7 @@ from tracejit.codegen import objects
 from training import WIDE, jitted, losses
 interrupted = 0
 for n in range(12):
-    objects._objects.clear()  # so that each is compiled anew
+    objects.forget()  # so that each is compiled anew
     step = jitted()
     try:
         timer = threading.Timer(0.003 * 1.5**n, os.kill, (os.getpid(), signal.SIGINT))
