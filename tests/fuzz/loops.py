@@ -152,3 +152,15 @@ def random_loops(seed: int) -> Graph:
 def random_arrays(graph: Graph, seed: int) -> list[Array]:
     rng = np.random.default_rng(seed)
     return [np.asarray(rng.normal(size=n.shape)) for n in graph.inputs]
+
+
+def donating(graph: Graph, seed: int) -> Graph:
+    """The graph with inputs donated to half of the outputs that have the type of one."""
+    rng = np.random.default_rng(seed)
+    left = list(rng.permutation(len(graph.inputs)))
+    donated: list[int | None] = []
+    for output in graph.outputs:
+        fitting = [i for i in left if graph.inputs[i].type == output.type]
+        donated.append(int(fitting[0]) if fitting and rng.random() < 0.5 else None)
+        left = [i for i in left if i != donated[-1]]
+    return Graph(graph.name, graph.inputs, graph.outputs, tuple(donated))

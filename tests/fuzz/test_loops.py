@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.fuzz.loops import random_arrays, random_loops
+from tests.fuzz.loops import donating, random_arrays, random_loops
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.numba_program import run_program
 from tracejit.ir.interpreter import evaluate
@@ -21,7 +21,7 @@ SEEDS = range(40)
 
 def fault(seed: int) -> str | None:
     """How some form of the graph of a seed differs from the interpreter, with the graph."""
-    graph = verify(random_loops(seed))
+    graph = verify(donating(random_loops(seed), seed))
     arrays = random_arrays(graph, seed)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -29,8 +29,8 @@ def fault(seed: int) -> str | None:
         program = compile_graph(graph)
         forms = {
             "passes": evaluate(verify(optimize(graph)), arrays),
-            "llvm": program.run(arrays),
-            "llvm again": program.run(arrays),
+            "llvm": program.run([a.copy() for a in arrays]),
+            "llvm again": program.run([a.copy() for a in arrays]),
         }
         if seed % 5 == 0:
             copies = [a.copy() for a in arrays]
