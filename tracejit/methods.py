@@ -205,6 +205,19 @@ def written(name: str, out: Any, result: Any, where: Any = True) -> Any:
     return out
 
 
+def overwrite(name: str, x: Tracer, value: Any, instead: str) -> None:
+    """x stands for the value from here on, which has its type; as a method of arrays does it.
+
+    Raises UnsupportedError for memory that others see. instead: what to write then.
+    """
+    if not x.is_own:
+        raise UnsupportedError(
+            f"{name} would write into {_what(x)}{here()}; write {instead}, or do it to a copy:"
+            " x = x.copy()"
+        )
+    written(name, x, value)
+
+
 def _what(out: Any) -> str:
     if not isinstance(out, Tracer):
         return "an existing array"

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit.errors import UnsupportedError
 from tracejit.functions import axes_of, axis_of, lift, traces
+from tracejit.ir.types import BOOL
 from tracejit.movement import astype, concatenate, moveaxis, promoted, reshape
 from tracejit.selection import integer_index
 from tracejit.source import here
@@ -79,9 +80,10 @@ def diagflat(v: Any, k: int = 0) -> Any:
 
 @traces(np.choose)
 def choose(a: Any, choices: Any, mode: str = "raise") -> Any:
-    """choices[a[i]][i]. mode: wrap, clip, or raise, which here clips too."""
+    """choices[a[i]][i]; False is 0, True 1. mode: wrap, clip, or raise, which here clips too."""
     arrays = promoted(list(choices))
-    index: Any = integer_index(a)
+    chosen = lift(a)
+    index: Any = chosen.astype(np.int32) if chosen.dtype == BOOL else integer_index(chosen)
     count = len(arrays)
     index = index % count if mode == "wrap" else np.clip(index, 0, count - 1)
     out: Any = arrays[-1]

@@ -148,8 +148,35 @@ class Tracer(ArrayOperators):
     repeat, take = _method("repeat"), _method("take")
     diagonal, trace = _method("diagonal"), _method("trace")
     cumsum, cumprod, argsort = _method("cumsum"), _method("cumprod"), _method("argsort")
+    choose, argpartition = _method("choose"), _method("argpartition")
     nonzero, searchsorted = _method("nonzero"), _method("searchsorted")
     copy, conj, conjugate = _method("copy"), _method("positive"), _method("positive")
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        return np.compress(condition, self, axis)
+
+    def sort(self, axis: int = -1, kind: Any = None, *, stable: Any = None) -> None:
+        """In place, where nobody else sees the memory: see `methods.overwrite`."""
+        self._become("sort", np.sort(self, axis, kind, stable=stable), "x = np.sort(x)")
+
+    def partition(self, kth: Any, axis: int = -1) -> None:
+        self._become("partition", np.partition(self, kth, axis), "x = np.partition(x, kth)")
+
+    def fill(self, value: Any) -> None:
+        self._become("fill", np.full_like(self, value), "x = np.full_like(x, value)")
+
+    def _become(self, name: str, value: Any, instead: str) -> None:
+        from tracejit.methods import overwrite
+
+        overwrite(f"ndarray.{name}", self, value, instead)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in Tracer.__slots__ or not hasattr(np.ndarray, name):
+            raise AttributeError(f"a traced array has no {name!r}")
+        raise AttributeError(
+            f"ndarray.{name}: a traced {self.node.type} has no memory yet{here()}; do it outside"
+            " the traced function, or to the array that this gives"
+        )
 
     def flatten(self) -> Any:
         return self.ravel().copy()

@@ -25,6 +25,10 @@ def aligned_empty(shape: Shape, dtype: DType) -> Array:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+# Methods of arrays that change them.
+IN_PLACE = frozenset({"byteswap", "fill", "partition", "put", "resize", "setfield", "sort"})
+
+
 class Variable(ArrayOperators):
     """An array that can be assigned to, of one shape, dtype and address for its whole life.
 
@@ -119,6 +123,11 @@ class Variable(ArrayOperators):
         """Array methods that take the content: `.sum()`, `.T`, `.reshape(...)`."""
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in IN_PLACE:
+            raise AttributeError(
+                f"Variable.{name} would change a copy of {self.name!r}{here()}; write"
+                " v.assign(value)"
+            )
         return getattr(self.value, name)
 
     def __getitem__(self, index: Any) -> Any:

@@ -139,6 +139,31 @@ def test_shapes_that_depend_on_values(name: str) -> None:
         tj.jit(function)(*args)
 
 
+def test_methods_that_change_an_array(target: str) -> None:
+    x = RNG.standard_normal((3, 5))
+
+    def f(x: Any) -> Any:
+        rows, columns, least, same = x.copy(), x + 0, 2 * x, x[1:] * 1
+        rows.sort()
+        columns.sort(axis=0, kind="stable")
+        least.partition(2)
+        same.fill(7)
+        return rows, columns, least[:, 2], same, x.argpartition(1)[:, 1], (x > 0).choose([x, -x])
+
+    for got, want in zip(tj.jit(f, target=target)(x), f(x), strict=True):
+        np.testing.assert_array_equal(got, want)
+    with pytest.raises(
+        errors.UnsupportedError, match=r"sort would write .* write x = np.sort\(x\)"
+    ):
+        tj.jit(lambda x: x.sort())(x)
+    with pytest.raises(AttributeError, match=r"ndarray.tobytes: a traced f64\[3,5\] has no memory"):
+        tj.jit(lambda x: x.tobytes())(x)
+    with pytest.raises(
+        AttributeError, match=r"Variable.fill would change a copy of 'v' \(test_upd"
+    ):
+        tj.Variable(x, name="v").fill(3)
+
+
 def test_errors_of_reduceat_pad_and_interp() -> None:
     x = np.ones((4, 3))
     with pytest.raises(IndexError, match=r"np.add.reduceat: index 4 is out of bounds \[0, 4\) \("):
