@@ -6,11 +6,11 @@ that turn alone, as the input projection of a recurrent layer, is one product ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from tracejit.ir.batching import body_in_lanes
 from tracejit.ir.copying import rebuild, transplanted
-from tracejit.ir.draft import CONTRACTIONS, VIRTUAL
+from tracejit.ir.draft import CONTRACTIONS, VIRTUAL, WHOLE, through_movement
 from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.loops import Scan, scan_items
@@ -72,13 +72,10 @@ def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:
     consts, carries, xs = scan.split(scan.body.inputs)
     nodes = scan.body.nodes()
     shared = _depending(nodes, consts, [*carries, *xs])
-    mapped = _depending(nodes, xs, carries)
+    # A loop or a choice within is not unrolled into lanes, which would all turn as often as one.
+    mapped = _depending(nodes, xs, [*carries, *(n for n in nodes if n.op in WHOLE)])
     once = _roots(scan.body, shared)
-    each = [
-        n
-        for n in nodes
-        if n in mapped and n.op in CONTRACTIONS and n.type.nbytes * scan.length <= MAX_BYTES
-    ]
+    each = [n for n in nodes if n in mapped and _merges(n, mapped, scan.length)]
     if not once and not each:
         return None
     outside = dict(zip(consts, scan.consts, strict=True))
@@ -102,6 +99,16 @@ def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:
     )
     last, ys = scan_items(moved, builder)
     return [*last, *ys]
+
+
+def _merges(node: Node, mapped: Set[Node], turns: int) -> bool:
+    """Whether the products of all turns are one bigger product: one operand is the same in all.
+
+    Where both are of the turn, nothing is gained by having those of all turns in memory at once.
+    """
+    if node.op not in CONTRACTIONS or node.type.nbytes * turns > MAX_BYTES:
+        return False
+    return any(through_movement(operand) not in mapped for operand in node.inputs)
 
 
 def _depending(nodes: Iterable[Node], on: Iterable[Node], never: Iterable[Node]) -> set[Node]:

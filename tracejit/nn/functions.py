@@ -9,6 +9,7 @@ import numpy as np
 from tracejit import random
 from tracejit.errors import ShapeError
 from tracejit.ir.types import BOOL
+from tracejit.nn import flash
 from tracejit.nn.activations import Axis, primitive, softmax
 from tracejit.numpy.standard import take
 from tracejit.source import here
@@ -117,6 +118,8 @@ def scaled_dot_product_attention(
     not after it. scale: 1 / sqrt(D) if None. A row that may look nowhere sees all alike.
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
     """
+    if mask is None and flash.pays(q, k, v, is_causal):
+        return flash.attend(q, k, v, is_causal, _scale_of(q, scale))
     return np.matmul(attention_weights(q, k, mask, is_causal, scale), v)
 
 
@@ -124,8 +127,7 @@ def attention_weights(
     q: Any, k: Any, mask: Any = None, is_causal: bool = False, scale: float | None = None
 ) -> Any:
     """How much each of q looks at each of k: [..., T, S]. See `scaled_dot_product_attention`."""
-    scale = float(np.shape(q)[-1]) ** -0.5 if scale is None else scale
-    scores = np.matmul(np.multiply(q, scale), np.swapaxes(k, -1, -2))
+    scores = np.matmul(np.multiply(q, _scale_of(q, scale)), np.swapaxes(k, -1, -2))
     least = lowest(scores.dtype)
     if is_causal:
         rows, columns = np.shape(scores)[-2:]
@@ -136,6 +138,10 @@ def attention_weights(
         )
         scores = np.where(mask, scores, least) if is_bool else scores + mask
     return softmax(scores)
+
+
+def _scale_of(q: Any, scale: float | None) -> float:
+    return float(np.shape(q)[-1]) ** -0.5 if scale is None else scale
 
 
 def lowest(dtype: Any) -> float:
