@@ -80,7 +80,8 @@ class Plan:
     def barriers(self) -> int:
         if not (self.parallel and self.launches):
             return 0
-        loops = (u.flow for u in self.launches if u.flow is not None and not u.alone)
+        flows = (u.flow for u in self.launches if u.flow is not None and not u.alone)
+        loops = (flow for flow in flows if not flow.apart)
         inside = (c.turns * (sum(p.barriers for p in c.plans) + 1) for c in loops)
         return len({launch.wave for launch in self.launches}) - 1 + sum(inside)
 
@@ -102,6 +103,12 @@ class Plan:
         return plan_text(self)
 
 
+def _where(launch: Launch) -> str:
+    if launch.alone:
+        return f" {launch.turn or 'on thread 0'}"
+    return " turns apart" if launch.flow is not None and launch.flow.apart else ""
+
+
 def plan_text(plan: Plan) -> str:
     """The program stage: one line for each kernel call, `barrier` between waves.
 
@@ -120,7 +127,7 @@ def plan_text(plan: Plan) -> str:
             f"{b.name}={slot}: {dtype_name(b.dtype)}[{b.size}] {b.role}"
             for b, slot in zip(launch.kernel.buffers, launch.slots, strict=False)
         )
-        where = f" {launch.turn or 'on thread 0'}" if launch.alone and plan.parallel else ""
+        where = _where(launch) if plan.parallel else ""
         what = launch.flow.op if launch.flow is not None else launch.kernel.kind
         lines.append(f"  {what} {launch.kernel.name}({args}){where}")
         if launch.flow is not None:

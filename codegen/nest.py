@@ -255,6 +255,7 @@ class Flow:
 
     operands, results: buffers, in the order of the node's. turns: of a scan; a guess for others.
     bodies: the body; condition and body; or the branches. plans: the same, in the same order.
+    apart: no turn needs another, and threads take turns for themselves.
     """
 
     op: str
@@ -267,6 +268,7 @@ class Flow:
     types: tuple[TensorType, ...]  # of the operands, then of the results
     bodies: tuple[Fused, ...]
     plans: tuple[Plan, ...] = ()
+    apart: bool = False
     loc: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

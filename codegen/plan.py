@@ -18,7 +18,14 @@ from tracejit.codegen.arena import Span, offsets
 from tracejit.codegen.blocking import block_sums
 from tracejit.codegen.cost import seconds
 from tracejit.codegen.dealing import dealt, turns
-from tracejit.codegen.flow import ALIGNMENT, aligned, in_place, work_area
+from tracejit.codegen.flow import (
+    ALIGNMENT,
+    aligned,
+    fits_strand,
+    in_place,
+    may_run_apart,
+    work_area,
+)
 from tracejit.codegen.launches import Launch, Plan, Slot, Turn
 from tracejit.codegen.lower import lower
 from tracejit.codegen.machine import Machine
@@ -50,33 +57,35 @@ def lower_all(fused: Fused, prefix: str = "k") -> list[Lowered]:
     return [low for low in lowered if low.kernel.body]
 
 
-def plan(fused: Fused, lowered: Sequence[Lowered], machine: Machine, inner: bool = False) -> Plan:
+def plan(
+    fused: Fused,
+    lowered: Sequence[Lowered],
+    machine: Machine,
+    inner: bool = False,
+    single: bool = False,
+) -> Plan:
     """Orders and places the kernels of a graph.
 
     inner: of a body. Its threads run already; and a carry that cannot be replaced in place is a
-    fresh output, for which the loop has a second place.
+    fresh output, for which the loop has a second place. single: for one thread.
     """
-    parts = [part for low in lowered for part in _parts(low, machine)]
-    return _Planner(fused.graph, parts, machine, inner).plan()
+    parts = [part for low in lowered for part in _parts(low, machine, single)]
+    return _Planner(fused.graph, parts, machine, inner, single).plan()
 
 
-def _parts(low: Lowered, machine: Machine) -> list[Lowered]:
+def _parts(low: Lowered, machine: Machine, single: bool) -> list[Lowered]:
     """The kernels that one is cut into, control flow with its bodies planned."""
     first = low.kernel.body[0]
     if isinstance(first, Flow):
-        return _flow(low, first, machine)
+        return _flow(low, first, machine, single)
     return split_sums(block_sums(low, machine))
 
 
-def _flow(low: Lowered, flow: Flow, machine: Machine) -> list[Lowered]:
+def _flow(low: Lowered, flow: Flow, machine: Machine, single: bool) -> list[Lowered]:
     """Copies of the carries that are updated in place, then the loop or choice itself, which begins
     with them."""
     name = low.kernel.name
-    plans = tuple(
-        plan(body, lower_all(body, f"{name}_{n}k"), machine, inner=True)
-        for n, body in enumerate(flow.bodies)
-    )
-    planned = replace(flow, plans=plans)
+    planned = _planned(name, flow, machine, single)
     node_of = dict(zip((b.name for b in low.kernel.buffers), low.nodes, strict=True))
     operands, copies, inout = list(flow.operands), [], set()
     for n in in_place(planned):
@@ -93,6 +102,22 @@ def _flow(low: Lowered, flow: Flow, machine: Machine) -> list[Lowered]:
     kernel = Kernel(name, low.kernel.kind, buffers, (planned,))
     nodes = tuple(node_of[b.name] for b in buffers)
     return [*copies, Lowered(kernel, nodes, kernel, low.members)]
+
+
+def _planned(name: str, flow: Flow, machine: Machine, single: bool) -> Flow:
+    """Control flow with its bodies planned: for one thread where turns run apart, else for all."""
+
+    def plans(single: bool) -> tuple[Plan, ...]:
+        return tuple(
+            plan(body, lower_all(body, f"{name}_{n}k"), machine, inner=True, single=single)
+            for n, body in enumerate(flow.bodies)
+        )
+
+    if not single and may_run_apart(flow):
+        apart = replace(flow, plans=plans(single=True), apart=True)
+        if all(map(fits_strand, apart.plans)):
+            return apart
+    return replace(flow, plans=plans(single))
 
 
 def _copied(name: str, source: Node, target: Node) -> Lowered:
@@ -113,9 +138,12 @@ def _is_copy(low: Lowered) -> bool:
 
 
 class _Planner:
-    def __init__(self, graph: Graph, lowered: list[Lowered], machine: Machine, inner: bool) -> None:
+    def __init__(
+        self, graph: Graph, lowered: list[Lowered], machine: Machine, inner: bool, single: bool
+    ) -> None:
         self.graph = graph
         self.inner = inner
+        self.single = single
         self.lowered = lowered
         self.machine = machine
         self.readers: dict[Node, list[int]] = {}
@@ -181,6 +209,8 @@ class _Planner:
 
     def _is_parallel(self, times: Sequence[float]) -> bool:
         """Host calls gain nothing from threads; a body that makes one runs on one thread whole."""
+        if self.single:
+            return False
         if self.inner:
             return not self.hosts and sum(times) > INNER_SERIAL_SECONDS
         return sum(t for k, t in enumerate(times) if k not in self.hosts) > SERIAL_SECONDS
@@ -338,4 +368,6 @@ def _may_fail(kernel: Kernel) -> bool:
 def _on_one_thread(kernel: Kernel) -> bool:
     """Whether it is control flow whose bodies are too short to share."""
     first = kernel.body[0]
-    return isinstance(first, Flow) and not any(p.parallel for p in first.plans)
+    if not isinstance(first, Flow) or first.apart:
+        return False
+    return not any(p.parallel for p in first.plans)

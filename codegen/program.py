@@ -43,7 +43,12 @@ def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False)
     return "\n".join(
         [
             *declared.values(),
+<<<<<<< HEAD
             DECLARE_BARRIER,
+=======
+            "declare void @tj_barrier(ptr, i64)",
+            "declare i64 @llvm.umin.i64(i64, i64)",
+>>>>>>> 951b6c9 (Turns of a loop without carries are shared among threads)
             *module.bodies,
             main,
             "",
@@ -56,6 +61,7 @@ class Module:
 
     def __init__(self, symbols: Mapping[Launch, str], timed: bool) -> None:
         self.symbols = symbols
+        self.timed = timed
         self.numbers = {launch: n for n, launch in enumerate(symbols)} if timed else {}
         self.bodies: list[str] = []
         self._names: dict[int, str] = {}

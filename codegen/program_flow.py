@@ -1,14 +1,15 @@
 """Loops and choices in the LLVM IR of a program: what calls the functions of their bodies.
 
 Every thread runs the loop, and waits for the others at the end of each turn. A body too short to be
-shared is run by thread 0; where that holds for all bodies, thread 0 runs the whole loop alone.
+shared is run by thread 0; where that holds for all bodies, thread 0 runs the whole loop alone. Of a
+loop whose turns run apart every thread runs its share of the turns, and waits for nobody.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracejit.codegen.flow import WorkArea, work_area
+from tracejit.codegen.flow import MAX_STRANDS, WorkArea, work_area
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Flow
 from tracejit.codegen.program_lines import BARRIER, on_first_thread, put
@@ -21,18 +22,22 @@ def emit(function: Function, number: int, launch: Launch) -> list[str]:
     """The lines of a launch that is control flow."""
     flow = launch.flow
     assert flow is not None
-    team = function.team and not launch.alone
+    alone = launch.alone or (flow.apart and function.module.timed)
+    team = function.team and not alone
     code = _Code(function, number, launch, flow, team)
     lines = {"scan": code.scan, "while_loop": code.while_loop, "cond": code.cond}[flow.op]()
     if any(plan.calls_host for plan in flow.plans):
         lines += [f"  %failed{number} = load i1, ptr {code.failed}", *function.note(number, launch)]
-    if not (launch.alone and function.team):
+    if not (alone and function.team):
         return lines
     return on_first_thread(f"{number}", lines)
 
 
 class _Code:
-    """One loop or choice in the making. team: whether several threads run it."""
+    """One loop or choice in the making. team: whether several threads run it, each turn together.
+
+    apart: whether several run it, each some of the turns.
+    """
 
     def __init__(
         self, function: Function, number: int, launch: Launch, flow: Flow, team: bool
@@ -40,7 +45,8 @@ class _Code:
         self.function = function
         self.number = number
         self.flow = flow
-        self.team = team
+        self.apart = team and flow.apart
+        self.team = team and not flow.apart
         self.area: WorkArea = work_area(flow)
         slots = dict(zip((b.name for b in launch.kernel.buffers), launch.slots, strict=True))
         of = function.pointers.of
@@ -48,7 +54,7 @@ class _Code:
         self.found = [of(slots[name]) for name in flow.results]
         self.work = launch.work
         self.tables = [self._table(n, plan) for n, plan in enumerate(flow.plans)]
-        self.bodies = [function.module.body(plan, team) for plan in flow.plans]
+        self.bodies = [function.module.body(plan, self.team) for plan in flow.plans]
         if any(plan.calls_host for plan in flow.plans):
             self.failed = f"%fails{number}"
             function.pointers.loads.append(f"  {self.failed} = alloca i1")
@@ -78,7 +84,15 @@ class _Code:
     def put_arena(self, n: int) -> list[str]:
         plan = self.flow.plans[n]
         last = len(plan.graph.inputs) + len(plan.fresh)
-        return self.put(n, last, self.place(self.area.arenas[n]), "a")
+        arena = self.place(self.area.arenas[n])
+        if not self.apart:
+            return self.put(n, last, arena, "a")
+        far, own = self.name("far"), self.name("own")
+        return [
+            f"  {far} = mul i64 %tid, {self.area.strand}",
+            f"  {own} = getelementptr i8, ptr {arena}, i64 {far}",
+            *self.put(n, last, own, "a"),
+        ]
 
     def run(self, n: int) -> list[str]:
         """Calls body n; it is left by way of `over` if a host call in it failed."""
@@ -181,12 +195,18 @@ class _Code:
         if not flow.turns:
             return [*lines, *self._unturned(), f"  br label %{ended}", *self.ended()]
         t, following, more = (self.name(part) for part in ("t", "t.next", "more"))
+        first, end = "0", f"{flow.turns}"
+        if self.apart:
+            first, end = self.name("from"), self.name("upto")
+            lines += self._share(first, end)
+        any_turn = self.name("any")
         lines += [
-            f"  br label %{before}",
+            f"  {any_turn} = icmp ult i64 {first}, {end}",
+            f"  br i1 {any_turn}, label %{before}, label %{ended}",
             f"{before}:",
             f"  br label %{head}",
             f"{head}:",
-            f"  {t} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]",
+            f"  {t} = phi i64 [ {first}, %{before} ], [ {following}, %{latch} ]",
             *self.phis(before, latch, flow.turns % 2 == 1),
             *self.put_carries(0, ""),
             *self._elements(plan, t),
@@ -195,10 +215,24 @@ class _Code:
             f"  br label %{latch}",
             f"{latch}:",
             f"  {following} = add nuw nsw i64 {t}, 1",
-            f"  {more} = icmp ult i64 {following}, {flow.turns}",
+            f"  {more} = icmp ult i64 {following}, {end}",
             f"  br i1 {more}, label %{head}, label %{ended}",
             *self.ended(),
         ]
+        return lines
+
+    def _share(self, first: str, end: str) -> list[str]:
+        """The turns of this thread; none for threads beyond the last strand."""
+        turns, strands = self.flow.turns, self.name("strands")
+        lines = [f"  {strands} = call i64 @llvm.umin.i64(i64 %nt, i64 {MAX_STRANDS})"]
+        following = self.name("tid.next")
+        lines.append(f"  {following} = add i64 %tid, 1")
+        for name, tid in ((first, "%tid"), (end, following)):
+            lines += [
+                f"  {name}.all = mul i64 {tid}, {turns}",
+                f"  {name}.of = udiv i64 {name}.all, {strands}",
+                f"  {name} = call i64 @llvm.umin.i64(i64 {name}.of, i64 {turns})",
+            ]
         return lines
 
     def _unturned(self) -> list[str]:
