@@ -7,17 +7,20 @@ that turn alone, as the input projection of a recurrent layer, is one product ov
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
+from math import prod
 
 from tracejit.ir.batching import body_in_lanes
 from tracejit.ir.copying import rebuild, transplanted
-from tracejit.ir.draft import CONTRACTIONS, VIRTUAL, WHOLE, through_movement
+from tracejit.ir.draft import CONTRACTIONS, VIRTUAL, WHOLE, summed, through_movement
 from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.lanes import Lanes
 from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.passes.loops import change_scans
 
 # Products of all turns that would take more memory than this stay in the loop.
-MAX_BYTES = 1 << 28
+MAX_BYTES = 1 << 26
+# A product of fewer rows mostly waits for the matrix that it reads; that of all turns reads it once.
+FEW_ROWS = 16
 
 
 def hoist(graph: Graph) -> Graph:
@@ -75,7 +78,7 @@ def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:
     # A loop or a choice within is not unrolled into lanes, which would all turn as often as one.
     mapped = _depending(nodes, xs, [*carries, *(n for n in nodes if n.op in WHOLE)])
     once = _roots(scan.body, shared)
-    each = [n for n in nodes if n in mapped and _merges(n, mapped, scan.length)]
+    each = [n for n in nodes if n in mapped and _merges(n, mapped, scan)]
     if not once and not each:
         return None
     outside = dict(zip(consts, scan.consts, strict=True))
@@ -101,14 +104,18 @@ def hoisted(builder: Builder, scan: Scan) -> list[Node] | None:
     return [*last, *ys]
 
 
-def _merges(node: Node, mapped: Set[Node], turns: int) -> bool:
-    """Whether the products of all turns are one bigger product: one operand is the same in all.
+def _merges(node: Node, mapped: Set[Node], scan: Scan) -> bool:
+    """Whether the products of all turns are better one: with an operand that all turns share.
 
-    Where both are of the turn, nothing is gained by having those of all turns in memory at once.
+    In a loop with carries that leaves less between one turn and the next. A loop without is there
+    to have only one turn in memory: only products of few rows leave it.
     """
-    if node.op not in CONTRACTIONS or node.type.nbytes * turns > MAX_BYTES:
+    if node.op not in CONTRACTIONS or node.type.nbytes * scan.length > MAX_BYTES:
         return False
-    return any(through_movement(operand) not in mapped for operand in node.inputs)
+    shared = [operand for operand in node.inputs if through_movement(operand) not in mapped]
+    if not shared or scan.inits:
+        return bool(shared)
+    return node.type.size * prod(summed(node)) < FEW_ROWS * shared[0].type.size
 
 
 def _depending(nodes: Iterable[Node], on: Iterable[Node], never: Iterable[Node]) -> set[Node]:
