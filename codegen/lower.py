@@ -6,10 +6,24 @@ from collections.abc import Collection, Sequence
 
 from tracejit.codegen.lower_contraction import lower_contraction
 from tracejit.codegen.lower_row import lower_row
-from tracejit.codegen.nest import Call, Const, Flow, Loop, Offset, Stmt, Store, Value, View
-from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, wrap
+from tracejit.codegen.nest import (
+    Buffer,
+    Call,
+    Const,
+    Flow,
+    For,
+    Kernel,
+    Load,
+    Loop,
+    Offset,
+    Stmt,
+    Store,
+    Value,
+    View,
+)
+from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, whole, wrap
 from tracejit.ir import ops
-from tracejit.ir.affine import linear, strides
+from tracejit.ir.affine import axis_index, linear, strides
 from tracejit.ir.graph import Node
 from tracejit.ir.group import Group
 from tracejit.ir.loops import counts
@@ -33,6 +47,36 @@ def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
     }
     nest = Nest(group, stored)
     return nest.finished(name, kinds[group.kind](nest))
+
+
+def lower_group(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
+    """The kernel of a group, and before it a copy of what it changes where that lies."""
+    kernel = lower(group, stored, name)
+    if group.kind != "scatter":
+        return [kernel]
+    (node,) = group.at
+    table = node.inputs[0]
+    if table.op == "full":
+        return [kernel]
+    return [copied(f"{name}init", whole(table, stored), node), kernel]
+
+
+def copied(name: str, source: Node, target: Node) -> Lowered:
+    """A kernel that copies one value into the place of another."""
+    size, dtype = source.type.size, source.dtype
+    where = Offset(axis_index("i0"))
+    body = For(
+        Loop("i0", size, parallel=True),
+        (Load("v0", dtype, "b0", where), Store("b1", where, "v0")),
+    )
+    buffers = (Buffer("b0", dtype, size, "in"), Buffer("b1", dtype, size, "out"))
+    kernel = Kernel(name, "map", buffers, (body,))
+    return Lowered(kernel, (source, target), kernel, ())
+
+
+def is_copy(low: Lowered) -> bool:
+    """Whether a kernel does what that of `copied` does."""
+    return len(low.nodes) == 2 and low.kernel == copied(low.kernel.name, *low.nodes).kernel
 
 
 def _lower_map(nest: Nest) -> list[Stmt]:
@@ -103,33 +147,38 @@ def _filled(
 
 
 def _lower_scatter(nest: Nest) -> list[Stmt]:
-    """Each column is cleared and then added to row by row, in index order, by one thread."""
+    """Each column is updated row by row, in index order, by one thread.
+
+    A constant table is filled in beforehand; any other has been copied to where the result lies.
+    """
     (node,) = nest.at
-    rows, updates = node.inputs
+    table, rows, updates = node.inputs
     nest.loc = loc_of(node)
-    rest = node.shape[1:]
+    rest, value = node.shape[1:], table.scalar()
+    out = nest.buffer(node, "inout" if value is None else "out")
     columns, inside = side_nest(nest, rest, "c")
-    stride = strides((*node.shape, 1))[0]
-    clear, row = nest.block(), side_nest(nest, node.shape[:1], "z")
-    zero = Const(False if node.dtype == BOOL else 0, node.dtype)
-    offset = Offset(linear((*row[1], *inside), node.shape))
-    clear.append(Store(nest.buffer(node, "out"), offset, zero, nest.loc))
-    add, over = nest.block(), side_nest(nest, rows.shape, "n")
+    body: list[Stmt] = []
+    if value is not None:
+        fill, row = nest.block(), side_nest(nest, node.shape[:1], "z")
+        offset = Offset(linear((*row[1], *inside), node.shape))
+        fill.append(Store(out, offset, Const(value, node.dtype), nest.loc))
+        body += wrap(_serial(row[0]), fill)
+    update, over = nest.block(), side_nest(nest, rows.shape, "n")
     number = nest.row_number(nest.read(rows, over[1]), rows.dtype, node.shape[0])
-    update = nest.read(updates, (*over[1], *inside))
-    target = Offset(linear(inside, rest), ((number, stride),))
-    before = nest.load(nest.buffer(node, "out"), node.dtype, target)
-    after = nest.let(node.dtype, "or" if node.dtype == BOOL else "add", before, update)
-    add.append(Store(nest.buffer(node, "out"), target, after, nest.loc))
-    body = wrap(_serial(row[0]), clear) + wrap(_serial(over[0]), add)
-    return wrap(columns, body)
+    new = nest.read(updates, (*over[1], *inside))
+    target = Offset(linear(inside, rest), ((number, strides((*node.shape, 1))[0]),))
+    if node.op == "scatter_add_rows":
+        before = nest.load(out, node.dtype, target)
+        new = nest.let(node.dtype, "or" if node.dtype == BOOL else "add", before, new)
+    update.append(Store(out, target, new, nest.loc))
+    return wrap(columns, body + wrap(_serial(over[0]), update))
 
 
 def _lower_host(nest: Nest) -> list[Stmt]:
     node, *_ = nest.at
     nest.loc = loc_of(node)
     attrs = tuple((k, v) for k, v in node.attrs.items() if k != "callee")
-    operands = tuple(View(nest.buffer(operand), operand.type) for operand in node.inputs)
+    operands = tuple(View(nest.whole(operand), operand.type) for operand in node.inputs)
     count = len(node.type.items) if isinstance(node.type, TupleType) else 1
     results: list[View | None] = [None] * count
     for result in nest.group.outputs:
@@ -143,7 +192,7 @@ def _lower_control(nest: Nest) -> list[Stmt]:
     node = next(iter(nest.at))
     nest.loc = loc_of(node)
     results = ops.items(node)
-    operands = tuple(nest.buffer(operand) for operand in node.inputs)
+    operands = tuple(nest.whole(operand) for operand in node.inputs)
     types = tuple(n.type for n in (*node.inputs, *results))
     consts, carries, turns = _roles(node)
     return [

@@ -92,6 +92,10 @@ class Nest:
         self._buffers[node] = known
         return known.name
 
+    def whole(self, node: Node) -> str:
+        """The buffer that holds the elements of `node` in its order."""
+        return self.buffer(whole(node, self.stored))
+
     def scratch(self, dtype: DType, size: int) -> str:
         self._scratch.append(Buffer(f"s{len(self._scratch)}", dtype, size, "scratch"))
         return self._scratch[-1].name
@@ -222,7 +226,7 @@ class Nest:
         row = self.row_number(self.read(rows, index[:cut]), rows.dtype, table.shape[0])
         within = linear(index[cut:], table.shape[1:])
         stride = strides((*table.shape, 1))[0]
-        return self.load(self.buffer(table), table.dtype, Offset(within, ((row, stride),)))
+        return self.load(self.whole(table), table.dtype, Offset(within, ((row, stride),)))
 
     def _random(self, node: Node, index: Index) -> Arg:
         """Element n of the stream is word n % 4 of Philox block n // 4."""
@@ -246,6 +250,13 @@ class Nest:
         for axis in reversed(self.free):
             body = [For(self.loop(axis, parallel=True), tuple(body))]
         return body
+
+
+def whole(node: Node, stored: Collection[Node]) -> Node:
+    """What holds the elements of `node` in its order: itself, or what it is a reshape of."""
+    while node not in stored and node.op == "reshape":
+        node = node.inputs[0]
+    return node
 
 
 def loc_of(node: Node) -> str | None:

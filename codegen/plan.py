@@ -27,13 +27,12 @@ from tracejit.codegen.flow import (
     work_area,
 )
 from tracejit.codegen.launches import Launch, Plan, Slot, Turn
-from tracejit.codegen.lower import lower
+from tracejit.codegen.lower import copied, is_copy, lower_group
 from tracejit.codegen.machine import Machine
-from tracejit.codegen.nest import Buffer, Flow, For, Kernel, Load, Loop, Offset, Store, walk
+from tracejit.codegen.nest import Flow, Kernel, Load, Offset, Store, walk
 from tracejit.codegen.nest_builder import Lowered
 from tracejit.codegen.schedule import schedule
 from tracejit.codegen.splitting import split_sums
-from tracejit.ir.affine import axis_index
 from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Graph, Node
 from tracejit.ir.precedence import Precedence
@@ -50,10 +49,10 @@ def lower_all(fused: Fused, prefix: str = "k") -> list[Lowered]:
     """Every group as loop nests, in order. prefix: of the names of kernels."""
     # What a later group stores is not there yet: it may be a copy, and is read through until then.
     stored = set(fused.graph.inputs)
-    lowered = []
+    lowered: list[Lowered] = []
     for n, group in enumerate(fused.groups):
         stored.update(group.outputs)
-        lowered.append(lower(group, stored, f"{prefix}{n}"))
+        lowered += lower_group(group, stored, f"{prefix}{n}")
     return [low for low in lowered if low.kernel.body]
 
 
@@ -90,7 +89,7 @@ def _flow(low: Lowered, flow: Flow, machine: Machine, single: bool) -> list[Lowe
     operands, copies, inout = list(flow.operands), [], set()
     for n in in_place(planned):
         source, target = operands[flow.consts + n], flow.results[n]
-        copies.append(_copied(f"{name}init{n}", node_of[source], node_of[target]))
+        copies.append(copied(f"{name}init{n}", node_of[source], node_of[target]))
         operands[flow.consts + n] = target
         inout.add(target)
     buffers = tuple(
@@ -118,23 +117,6 @@ def _planned(name: str, flow: Flow, machine: Machine, single: bool) -> Flow:
         if all(map(fits_strand, apart.plans)):
             return apart
     return replace(flow, plans=plans(single))
-
-
-def _copied(name: str, source: Node, target: Node) -> Lowered:
-    """A kernel that copies one value into the place of another."""
-    size, dtype = source.type.size, source.dtype
-    where = Offset(axis_index("i0"))
-    body = For(
-        Loop("i0", size, parallel=True),
-        (Load("v0", dtype, "b0", where), Store("b1", where, "v0")),
-    )
-    buffers = (Buffer("b0", dtype, size, "in"), Buffer("b1", dtype, size, "out"))
-    kernel = Kernel(name, "map", buffers, (body,))
-    return Lowered(kernel, (source, target), kernel, ())
-
-
-def _is_copy(low: Lowered) -> bool:
-    return len(low.nodes) == 2 and low.kernel == _copied(low.kernel.name, *low.nodes).kernel
 
 
 class _Planner:
@@ -233,7 +215,7 @@ class _Planner:
                 self.deps[writer].update(before)
                 for reader in before:
                     self.order.put_before(reader, writer)
-            self.idle.update(w for w in own if _is_copy(self.lowered[w]))
+            self.idle.update(w for w in own if is_copy(self.lowered[w]))
             return True
         if not self.inner:
             self._copy_back(node, donor)
@@ -266,7 +248,7 @@ class _Planner:
         """Adds a kernel that copies an output into the donated buffer when all else is done."""
         taken = self.graph.inputs[donor]
         k = len(self.lowered)
-        self.lowered.append(_copied(f"k{k}copy", node, taken))
+        self.lowered.append(copied(f"k{k}copy", node, taken))
         self.order.append(k)
         self.deps.append({*self.writers[node], *self.readers.get(taken, ()), *self.hosts})
         self.readers.setdefault(node, []).append(k)

@@ -43,12 +43,7 @@ def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False)
     return "\n".join(
         [
             *declared.values(),
-<<<<<<< HEAD
             DECLARE_BARRIER,
-=======
-            "declare void @tj_barrier(ptr, i64)",
-            "declare i64 @llvm.umin.i64(i64, i64)",
->>>>>>> 951b6c9 (Turns of a loop without carries are shared among threads)
             *module.bodies,
             main,
             "",

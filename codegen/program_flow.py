@@ -224,14 +224,14 @@ class _Code:
     def _share(self, first: str, end: str) -> list[str]:
         """The turns of this thread; none for threads beyond the last strand."""
         turns, strands = self.flow.turns, self.name("strands")
-        lines = [f"  {strands} = call i64 @llvm.umin.i64(i64 %nt, i64 {MAX_STRANDS})"]
+        lines = _least(strands, "%nt", MAX_STRANDS)
         following = self.name("tid.next")
         lines.append(f"  {following} = add i64 %tid, 1")
         for name, tid in ((first, "%tid"), (end, following)):
             lines += [
                 f"  {name}.all = mul i64 {tid}, {turns}",
                 f"  {name}.of = udiv i64 {name}.all, {strands}",
-                f"  {name} = call i64 @llvm.umin.i64(i64 {name}.of, i64 {turns})",
+                *_least(name, f"{name}.of", turns),
             ]
         return lines
 
@@ -332,6 +332,13 @@ class _Code:
                 lines += self.put(n, inputs + k, self.found[output], "y")
             lines += [*self.run(n), f"  br label %{ended}"]
         return [*lines, *self.ended()]
+
+
+def _least(name: str, value: str, bound: int) -> list[str]:
+    return [
+        f"  {name}.in = icmp ult i64 {value}, {bound}",
+        f"  {name} = select i1 {name}.in, i64 {value}, i64 {bound}",
+    ]
 
 
 def _copied(mark: str, source: str, target: str, nbytes: int) -> list[str]:

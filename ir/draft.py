@@ -21,6 +21,8 @@ FOLDS = REDUCTIONS | WINDOWS
 WHOLE = {"host_call": "host"} | dict.fromkeys(
     ("scan", "while_loop", "while_pull", "cond"), "control"
 )
+SCATTERS = frozenset({"scatter_add_rows", "scatter_rows"})
+TABLES = SCATTERS | {"gather_rows"}
 CONTRACTIONS = frozenset({"dot_general", "conv", "conv_weight_grad"})
 
 # Members of one group: beyond this, values of an unrolled body no longer fit the registers of any

@@ -7,6 +7,7 @@ from tracejit.ir.draft import (
     CONTRACTIONS,
     MAX_MEMBERS,
     REDUCTIONS,
+    SCATTERS,
     VIRTUAL,
     WHOLE,
     WINDOWS,
@@ -56,7 +57,7 @@ class Fuser(Grouping):
         elif node.op == "item":
             self._place_item(node)
         else:
-            self._start("scatter" if node.op == "scatter_add_rows" else "map", node)
+            self._start("scatter" if node.op in SCATTERS else "map", node)
 
     def _place_movement(self, node: Node) -> None:
         operand = node.inputs[0]
@@ -249,8 +250,7 @@ class Fuser(Grouping):
         if node.op == "while_pull":
             raise UnboundedError(f"{UNBOUNDED} ({node.loc})")
         for operand in node.inputs:
-            if not self._stored(operand):
-                self.copy(operand)
+            self._in_memory(operand)
         self._start(kind, node)
 
     def _place_item(self, node: Node) -> None:

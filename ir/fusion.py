@@ -11,7 +11,7 @@ Movement nodes, constants and iotas belong to no group: they are index maps, fol
     border       the border of a `pad`, whose inside is stored by whoever computes it
     assemble     concatenate: parts stored side by side, where not each is stored in its place by
                  whoever computes it
-    scatter      scatter_add_rows
+    scatter      scatter_add_rows, scatter_rows: a table with some rows changed
     host         host_call: one call of a function that Python runs
     control      scan, while_loop or cond: programs of their own, made of the bodies' groups
 

@@ -8,6 +8,8 @@ from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index, operand_index
 from tracejit.ir.draft import (
     DEPS,
     MAX_MEMBERS,
+    SCATTERS,
+    TABLES,
     Draft,
     bare,
     only_waits,
@@ -49,10 +51,17 @@ class Grouping:
 
     def _start(self, kind: str, node: Node) -> Draft:
         draft = Draft(kind, self.order)
-        if node.op == "gather_rows" and not self._stored(node.inputs[0]):
-            self.copy(node.inputs[0])
+        if node.op in TABLES and not (node.op in SCATTERS and node.inputs[0].op == "full"):
+            self._in_memory(node.inputs[0])
         self._join(draft, node, self._fresh_index(draft, node.shape))
         return draft
+
+    def _in_memory(self, node: Node) -> None:
+        """Sees to it that the elements of `node` lie in memory in its order."""
+        while node.op == "reshape" and not self._stored(node):
+            node = node.inputs[0]
+        if not self._stored(node):
+            self.copy(node)
 
     def copy(self, node: Node) -> None:
         """Stores a movement node or a constant, because someone needs it in memory."""

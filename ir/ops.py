@@ -289,9 +289,20 @@ def window_max(x: Node, window: Ints, strides: Ints) -> Node:
     return x.builder.emit(PRIMITIVES["window_max"], x, **attrs)
 
 
-def scatter_add_rows(index: Node, updates: Node, rows: int) -> Node:
+def scatter_add_rows(table: Node, index: Node, updates: Node) -> Node:
+    """table with updates[i] added to row index[i], in index order."""
+    return table.builder.emit(PRIMITIVES["scatter_add_rows"], table, index, updates)
+
+
+def scatter_rows(table: Node, index: Node, updates: Node) -> Node:
+    """table with updates[i] in place of row index[i]; of several for one row the last counts."""
+    return table.builder.emit(PRIMITIVES["scatter_rows"], table, index, updates)
+
+
+def sum_of_rows(index: Node, updates: Node, rows: int) -> Node:
     """Zeros [rows, ...] with updates[i] added to row index[i], in index order."""
-    return index.builder.emit(PRIMITIVES["scatter_add_rows"], index, updates, rows=int(rows))
+    shape = (rows, *updates.shape[index.ndim :])
+    return scatter_add_rows(index.builder.full(0, updates.type.with_shape(shape)), index, updates)
 
 
 def item(packed: Node, index: int) -> Node:

@@ -215,7 +215,7 @@ def _scatter(d: Draft) -> Node | None:
     )
     if index is None or updates is None:
         return None
-    return ops.scatter_add_rows(index, updates, int(d.rng.integers(1, 6)))
+    return ops.sum_of_rows(index, updates, int(d.rng.integers(1, 6)))
 
 
 def _random(d: Draft) -> Node | None:

@@ -337,8 +337,17 @@ def _gather_rows(rng: Rng, dtype: DType) -> Iterator[Example]:
 def _scatter_add_rows(rng: Rng, dtype: DType) -> Iterator[Example]:
     for index, rows in _indices(rng):
         for rest in ((), (3,), (2, 2)):
-            yield (index, draw(rng, dtype, (*index.shape, *rest))), {"rows": rows}
-    yield (np.zeros((0,), I32), draw(rng, dtype, (0, 3))), {"rows": 0}
+            table = draw(rng, dtype, (rows, *rest))
+            yield (table, index, draw(rng, dtype, (*index.shape, *rest))), {}
+    yield (draw(rng, dtype, (0, 3)), np.zeros((0,), I32), draw(rng, dtype, (0, 3))), {}
+
+
+def _scatter_rows(rng: Rng, dtype: DType) -> Iterator[Example]:
+    for index in (np.array(2, I32), np.array([3, 0, -1, 3], I32), np.array([[1], [4]], I32)):
+        for rest in ((), (3,), (2, 2)):
+            table = draw(rng, dtype, (5, *rest))
+            yield (table, index, draw(rng, dtype, (*index.shape, *rest))), {}
+    yield (draw(rng, dtype, (0, 3)), np.zeros((0,), I32), draw(rng, dtype, (0, 3))), {}
 
 
 def _random_bits(rng: Rng, dtype: DType) -> Iterator[Example]:
@@ -372,6 +381,7 @@ STRUCTURAL: dict[str, tuple[tuple[DType, ...], Callable[[Rng, DType], Iterator[E
     "window_max": (NUMBERS, _window),
     "gather_rows": (ALL, _gather_rows),
     "scatter_add_rows": (NUMBERS, _scatter_add_rows),
+    "scatter_rows": (ALL, _scatter_rows),
     "random_bits": ((U32,), _random_bits),
 }
 

@@ -28,7 +28,7 @@ def bincount(x: Any, weights: Any, length: int) -> Any:
     below = emit("lt", node, ops.full_like(node, 0))
     beyond = emit("or", below, emit("ge", node, ops.full_like(node, length)))
     target = emit("select", beyond, ops.full_like(node, length), node)
-    rows = ops.scatter_add_rows(target, values, length + 1)
+    rows = ops.sum_of_rows(target, values, length + 1)
     return index.home.wrap(ops.slice(rows, (0,), (length,)))
 
 

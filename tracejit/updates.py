@@ -20,6 +20,7 @@ from tracejit.trace import current_trace, escaped
 from tracejit.tracer import Tracer
 
 Update = Callable[[Any, Any], Any]
+Scatter = Callable[[Node, Node, Node], Node]
 
 
 class At:
@@ -39,8 +40,8 @@ class Place:
 
     index: ints, slices, None and Ellipsis, or integer arrays, also beside slices. An index array
     may name an element twice: add adds both, of `set` the last counts. Elements beyond the end are
-    left out. set, multiply, min and max with index arrays compare each row with each index: their
-    work is rows times indices.
+    left out. multiply, min and max with arrays of several indices compare each row with each index:
+    their work is rows times indices.
     """
 
     __slots__ = ("array", "index")
@@ -138,7 +139,7 @@ def _scattered(x: Tracer, items: list[Any], combine: Update, values: Tracer, fol
     table: Any = reshape(rows, (count, *rest))
     flat: Any = reshape(x.home.wrap(given), (index.size, *rest))
     vector = reshape(index, (index.size,)), reshape(valid, (index.size,))
-    changed = (_added if fold == "add" else _folded)(table, *vector, flat, combine, fold)
+    changed = _changed(table, *vector, flat, combine, fold)
     return moveaxis(np.reshape(changed, rows.shape), range(len(where)), where)
 
 
@@ -160,22 +161,35 @@ def _spread(mask: Any, like: Any) -> Any:
     return np.reshape(mask, (-1, *(1,) * (like.ndim - 1)))
 
 
-def _added(table: Any, index: Any, valid: Any, values: Any, combine: Update, fold: str) -> Any:
-    kept: Any = np.where(_spread(valid, values), values, 0)
-    total = ops.scatter_add_rows(index.node, cast(kept.node, table.dtype), table.shape[0])
-    return table + table.home.wrap(total)
+def _changed(table: Any, index: Any, valid: Any, values: Any, combine: Update, fold: str) -> Any:
+    """Rows combined with the values that go to them: in place, where the table is not needed."""
+    if 0 in (table.shape[0], index.size):
+        return table
+    if fold == "add":
+        return _rows(
+            ops.scatter_add_rows, table, index, np.where(_spread(valid, values), values, 0)
+        )
+    if index.size == 1:
+        old = np.take(table, index, axis=0)
+        new = np.where(_spread(valid, values), combine(old, values), old)
+        return _rows(ops.scatter_rows, table, index, new)
+    if fold == "set":
+        # What is beyond goes to a row of its own, which is cut off.
+        count = table.shape[0]
+        padded = np.concatenate([table, np.zeros_like(table[:1])])
+        return _rows(ops.scatter_rows, padded, np.where(valid, index, count), values)[:count]
+    return _folded(table, index, valid, values, combine, fold)
+
+
+def _rows(scatter: Scatter, table: Any, index: Any, values: Any) -> Any:
+    node = scatter(table.node, index.node, cast(values.node, table.dtype))
+    return table.home.wrap(node)
 
 
 def _folded(table: Any, index: Any, valid: Any, values: Any, combine: Update, fold: str) -> Any:
     """Each row combined with all values that go to it: [rows, indices, ...], folded at once."""
     count, size = table.shape[0], index.shape[0]
     hit = (np.arange(count)[:, None] == index) & valid
-    if not size:
-        return table
-    if fold == "set":
-        last = np.max(np.where(hit, np.arange(size), -1), axis=1)
-        chosen = np.take(values, np.maximum(last, 0), axis=0)
-        return np.where(_spread(last >= 0, table), chosen, table)
     each = np.reshape(hit, (count, size, *(1,) * (values.ndim - 1)))
     if fold == "prod":
         found = np.prod(np.where(each, values, np.ones_like(values)), axis=1, dtype=table.dtype)

@@ -67,7 +67,7 @@ def _scattered(g: Node, index: Node, axis: int, size: int) -> Node:
     for n in shape:
         count *= n
     flat = ops.reshape(places, (places.type.size,))
-    out = ops.scatter_add_rows(flat, _flat(g, perm), count)
+    out = ops.sum_of_rows(flat, _flat(g, perm), count)
     return ops.transpose(ops.reshape(out, shape), ops.inverse(perm))
 
 

@@ -19,7 +19,7 @@ from tracejit.ir.passes.loops import change_scans
 
 # Products of all turns that would take more memory than this stay in the loop.
 MAX_BYTES = 1 << 26
-# A product of fewer rows mostly waits for the matrix that it reads; that of all turns reads it once.
+# A product of fewer rows mostly waits for the matrix that it reads; one of all turns reads it once.
 FEW_ROWS = 16
 
 

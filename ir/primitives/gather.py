@@ -1,4 +1,4 @@
-"""Rows of a table by index, and the sum of rows into a table: each the other's transpose.
+"""Rows of a table by index; and a table with rows added to it or put into it, in index order.
 
 A negative index counts from the end, once; after that it is clamped into the table. So a wild
 index reads or writes a wrong row, and never anything else's memory.
@@ -6,13 +6,17 @@ index reads or writes a wrong row, and never anything else's memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tracejit.ir import ops
 from tracejit.ir.graph import Array, Node, primitive
 from tracejit.ir.lanes import Lanes
-from tracejit.ir.primitives.checks import INTS, NUMBERS, arity, check_shape, widen
-from tracejit.ir.types import I64, U64, DType, ShapeError, TensorType
+from tracejit.ir.primitives.checks import INTS, NUMBERS, arity, widen
+from tracejit.ir.types import I32, I64, U64, DType, ShapeError, TensorType
+
+Scatter = Callable[[Node, Node, Node], Node]
 
 
 def _gather_infer(*types: TensorType) -> TensorType:
@@ -24,20 +28,26 @@ def _gather_infer(*types: TensorType) -> TensorType:
     return table.with_shape(index.shape + table.shape[1:])
 
 
-def _scatter_infer(*types: TensorType, rows: int) -> TensorType:
-    arity("scatter_add_rows", 2, types)
-    index, updates = types
-    INTS.check("scatter_add_rows", index.dtype)
-    NUMBERS.check("scatter_add_rows", updates.dtype)
-    check_shape("scatter_add_rows", (rows,))
-    if updates.shape[: index.ndim] != index.shape:
-        raise ShapeError(
-            f"scatter_add_rows: {index} and {updates}: leading sizes differ, "
-            f"one update per index expected"
-        )
-    if rows == 0 and index.size > 0:
-        raise ShapeError(f"scatter_add_rows: {index} into a table without rows")
-    return updates.with_shape((rows, *updates.shape[index.ndim :]))
+def _scatter_infer(name: str, *types: TensorType) -> TensorType:
+    arity(name, 3, types)
+    table, index, updates = types
+    INTS.check(name, index.dtype)
+    expected = table.with_shape(index.shape + table.shape[1:])
+    if table.ndim == 0 or updates != expected:
+        raise ShapeError(f"{name}: {index} and {updates} into {table}: {expected} expected")
+    if table.shape[0] == 0 and index.size > 0:
+        raise ShapeError(f"{name}: {index} into a table without rows")
+    return table
+
+
+def _add_infer(*types: TensorType) -> TensorType:
+    found = _scatter_infer("scatter_add_rows", *types)
+    NUMBERS.check("scatter_add_rows", found.dtype)
+    return found
+
+
+def _set_infer(*types: TensorType) -> TensorType:
+    return _scatter_infer("scatter_rows", *types)
 
 
 def _wrapped(index: Array, rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -54,23 +64,45 @@ def _gather_eval(table: Array, index: Array) -> Array:
     return np.asarray(table[_wrapped(index, table.shape[0])])
 
 
-def _scatter_eval(index: Array, updates: Array, rows: int) -> Array:
+def _add_eval(table: Array, index: Array, updates: Array) -> Array:
     """In index order, so that float sums are the same in every backend."""
-    wide = widen(updates)
-    rest = wide.shape[index.ndim :]
-    out = np.zeros((rows, *rest), wide.dtype)
+    out = np.array(widen(table))
     with np.errstate(all="ignore"):
-        flat = wide.reshape((index.size, *rest))
-        np.add.at(out, _wrapped(index, rows).reshape(-1), flat)
-        return out.astype(updates.dtype, copy=False)
+        flat = widen(updates).reshape((index.size, *table.shape[1:]))
+        np.add.at(out, _wrapped(index, len(table)).reshape(-1), flat)
+        return out.astype(table.dtype, copy=False)
+
+
+def _set_eval(table: Array, index: Array, updates: Array) -> Array:
+    out = np.array(table)
+    flat = updates.reshape((index.size, *table.shape[1:]))
+    for row, update in zip(_wrapped(index, len(table)).reshape(-1), flat, strict=True):
+        out[row] = update
+    return out
 
 
 def _gather_vjp(g: Node, y: Node, table: Node, index: Node) -> tuple[Node, None]:
-    return ops.scatter_add_rows(index, g, table.shape[0]), None
+    return ops.scatter_add_rows(ops.zeros_like(table), index, g), None
 
 
-def _scatter_vjp(g: Node, y: Node, index: Node, updates: Node, rows: int) -> tuple[None, Node]:
-    return None, ops.gather_rows(g, index)
+def _add_vjp(g: Node, y: Node, table: Node, index: Node, updates: Node) -> tuple[Node, None, Node]:
+    return g, None, ops.gather_rows(g, index)
+
+
+def _set_vjp(g: Node, y: Node, table: Node, index: Node, updates: Node) -> tuple[Node, None, Node]:
+    zeros = ops.zeros_like(updates)
+    left, of_updates = ops.scatter_rows(g, index, zeros), ops.gather_rows(g, index)
+    if index.type.size > 1:
+        of_updates = ops.select(_stays(index, updates, table.shape[0]), of_updates, zeros)
+    return left, None, of_updates
+
+
+def _stays(index: Node, updates: Node, rows: int) -> Node:
+    """Which updates are the last ones for their rows: the others have no part in the result."""
+    number = ops.reshape(ops.iota(index.builder, (index.type.size,), 0, I32), index.shape)
+    last = ops.scatter_rows(index.builder.full(0, number.type.with_shape((rows,))), index, number)
+    stays = ops.eq(ops.gather_rows(last, index), number)
+    return ops.broadcast(stays, updates.shape, tuple(range(index.ndim)))
 
 
 def _row_of_lane(index: Node, rows: int) -> Node:
@@ -108,16 +140,28 @@ def _gather_batch(lanes: Lanes) -> Node:
     return ops.gather_rows(flat, _row_of_lane(index, rows))
 
 
-def _scatter_batch(lanes: Lanes, rows: int) -> Node:
-    index, updates = lanes.nodes
-    of_index, _ = lanes.batched
-    if not of_index:
-        moved = _moved(updates, 0, index.ndim)
-        return _moved(ops.scatter_add_rows(index, moved, rows), 1, 0)
-    index, updates = lanes.every
-    total = ops.scatter_add_rows(_row_of_lane(index, rows), updates, lanes.size * rows)
-    return ops.reshape(total, (lanes.size, rows, *total.shape[1:]))
+def _in_lanes(scatter: Scatter, lanes: Lanes) -> Node:
+    """One table of all lanes' rows, or, where all have the same index, of rows of all lanes."""
+    table, index, updates = lanes.nodes
+    if not lanes.batched[1]:
+        table, _, updates = lanes.every
+        out = scatter(_moved(table, 0, 1), index, _moved(updates, 0, index.ndim))
+        return _moved(out, 1, 0)
+    table, index, updates = lanes.every
+    rows = table.shape[1]
+    flat = ops.reshape(table, (lanes.size * rows, *table.shape[2:]))
+    out = scatter(flat, _row_of_lane(index, rows), updates)
+    return ops.reshape(out, table.shape)
+
+
+def _add_batch(lanes: Lanes) -> Node:
+    return _in_lanes(ops.scatter_add_rows, lanes)
+
+
+def _set_batch(lanes: Lanes) -> Node:
+    return _in_lanes(ops.scatter_rows, lanes)
 
 
 primitive("gather_rows", _gather_infer, _gather_eval, _gather_vjp, batch=_gather_batch)
-primitive("scatter_add_rows", _scatter_infer, _scatter_eval, _scatter_vjp, batch=_scatter_batch)
+primitive("scatter_add_rows", _add_infer, _add_eval, _add_vjp, batch=_add_batch)
+primitive("scatter_rows", _set_infer, _set_eval, _set_vjp, batch=_set_batch)

@@ -308,7 +308,7 @@ def _gathers() -> Iterator[Case]:
         yield f"rows by {dtype}", d.graph(ops.gather_rows(table, rows))
         d = Draft()
         rows, updates = d(dtype, 9), d(F32, 9, 11)
-        yield f"scatter by {dtype}", d.graph(ops.scatter_add_rows(rows, updates, 6))
+        yield f"scatter by {dtype}", d.graph(ops.sum_of_rows(rows, updates, 6))
     sizes = (((5,), (17,)), ((5, 3), ()), ((5, 2, 3), (4, 2)), ((1, 8), (3,)))
     for table_shape, index_shape in (*sizes, ((5, 4), (0,)), ((5, 0), (3,))):
         d = Draft()
@@ -319,12 +319,12 @@ def _gathers() -> Iterator[Case]:
         updates, rows = d(F32, *index_shape, *table_shape[1:]), d(I32, *index_shape)
         yield (
             f"scatter {index_shape} to {table_shape}",
-            d.graph(ops.scatter_add_rows(rows, ops.exp(updates), table_shape[0])),
+            d.graph(ops.sum_of_rows(rows, ops.exp(updates), table_shape[0])),
         )
     for dtype in (F16, BF16, I32, F64):
         d = Draft()
         rows, updates = d(I32, 12), d(dtype, 12, 5)
-        yield f"scatter of {dtype}", d.graph(ops.scatter_add_rows(rows, updates, 4))
+        yield f"scatter of {dtype}", d.graph(ops.sum_of_rows(rows, updates, 4))
     d = Draft()
     table, rows, w = d(F32, 7, 5), d(I32, 6), d(F32, 5, 9)
     yield "rows into a product", d.graph(dot(ops.gather_rows(table, rows), w, "10"))

@@ -120,16 +120,16 @@ def test_an_output_that_is_an_index_map_is_stored_by_whoever_computes_it() -> No
 
 
 def test_an_index_map_that_is_stored_late_stands_before_what_reads_it() -> None:
-    """A host call wants the reshaped value in memory, after `eq` was placed as its reader."""
+    """A host call wants the transposed value in memory, after `eq` was placed as its reader."""
     d = Draft()
     (x,) = d("i32[3,5]")
     wide = ops.cast(x, F64)
-    flat = ops.reshape(wide, (15,))
+    flat = ops.transpose(wide, (1, 0))
     same = ops.eq(flat, flat)
     (ordered,) = ops.host_call("sort", flat, axis=0, stable=False)
     total = ops.reduce_sum(wide, (1,))
     assert d.fused(same, ordered, total) == [
-        "row: cast reshape eq reduce_sum => reshape eq reduce_sum",
+        "row: cast transpose eq reduce_sum => transpose eq reduce_sum",
         "host: host_call => host_call",
     ]
 

@@ -130,8 +130,19 @@ GRAPHS = {
     "rows taken and added": """
         func f(%x: f32[4,3], %n: i32[5]):
           %0: f32[5,3] = gather_rows %x, %n
-          %1: f32[6,3] = scatter_add_rows %n, %0 rows=6
-          return %1, %0
+          %1: f32[6,3] = full value=0.0 shape=(6,3) dtype=f32
+          %2: f32[6,3] = scatter_add_rows %1, %n, %0
+          return %2, %0
+    """,
+    "rows changed in a table": """
+        func f(%x: f32[4,3], %y: f32[2,6], %n: i32[5], %u: f32[5,3]):
+          %0: f32[4,3] = reshape %y shape=(4,3)
+          %1: f32[4,3] = scatter_add_rows %x, %n, %u
+          %2: f32[4,3] = scatter_rows %0, %n, %u
+          %3: f32[3,4] = transpose %2 perm=(1,0)
+          %4: f32[4,3] = reshape %3 shape=(4,3)
+          %5: f32[4,3] = scatter_rows %4, %n, %u
+          return %1, %2, %5
     """,
     "a reshape that is no index map": """
         func f(%x: f32[4,6]):

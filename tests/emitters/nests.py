@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracejit.codegen.lower import lower
+from tracejit.codegen.lower import lower_group
 from tracejit.codegen.numba_emitter import run_kernel
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Graph, Node
@@ -24,9 +24,9 @@ def run_nests(graph: Graph, arrays: Sequence[Array], *, use_numba: bool = False)
         # A value is there once its group has run, and not before; a padded one has two groups.
         for node in group.outputs:
             memory.setdefault(node, _unwritten(node))
-        lowered = lower(group, memory.keys(), f"k{n}")
-        operands = [memory[node] for node in lowered.nodes]
-        run_kernel(lowered.kernel, operands, use_numba=use_numba)
+        for lowered in lower_group(group, memory.keys(), f"k{n}"):
+            operands = [memory[node] for node in lowered.nodes]
+            run_kernel(lowered.kernel, operands, use_numba=use_numba)
     return [memory[node] for node in fused.graph.outputs]
 
 

@@ -205,7 +205,9 @@ class Generator(Windows):
         if updates is None:
             return None
         index = self.fit(TensorType(updates.shape[:1], I32), exact=True)
-        return self.emit("scatter_add_rows", index, updates, rows=max(1, self.pick(self.sizes)))
+        shape = (max(1, self.pick(self.sizes)), *updates.shape[1:])
+        table = self.fit(updates.type.with_shape(shape), exact=self.chance(0.5))
+        return self.emit(self.pick(("scatter_add_rows", "scatter_rows")), table, index, updates)
 
     def step_source(self) -> Node | None:
         kind, shape = self.pick(("iota", "full", "random_bits")), self.shape()

@@ -134,8 +134,10 @@ def test_rows_wrap_once_and_clamp() -> None:
     index = np.array([-9, -6, -5, -1, 0, 4, 5, 99])
     rows = PRIMITIVES["gather_rows"].eval(table, index)
     assert rows.tolist() == [0, 0, 0, 4, 0, 4, 4, 4]
-    counts = PRIMITIVES["scatter_add_rows"].eval(index, np.ones(8), rows=5)
+    counts = PRIMITIVES["scatter_add_rows"].eval(np.zeros(5), index, np.ones(8))
     assert counts.tolist() == [4, 0, 0, 0, 4]
+    last = PRIMITIVES["scatter_rows"].eval(table, index, np.arange(10.0, 18.0))
+    assert last.tolist() == [14, 1, 2, 3, 17]
     far = np.array([2**64 - 1, 2**63], np.uint64)
     assert PRIMITIVES["gather_rows"].eval(table, far).tolist() == [4, 4]
 
@@ -200,7 +202,9 @@ BAD_TYPES = (
      DTypeError, "dtypes differ"),
     ("gather_rows", ("f32[4]", "f32[2]"), {}, DTypeError, "takes integers, not f32"),
     ("gather_rows", ("f32[0]", "i32[2]"), {}, ShapeError, "has no rows to take"),
-    ("scatter_add_rows", ("i32[2]", "f32[3]"), {"rows": 3}, ShapeError, "one update per index"),
+    ("scatter_add_rows", ("f32[3]", "i32[2]", "f32[3]"), {}, ShapeError, r"f32\[2\] expected"),
+    ("scatter_rows", ("f32[0]", "i32[2]", "f32[2]"), {}, ShapeError, "without rows"),
+    ("scatter_rows", ("f32[3]", "f32[2]", "f32[2]"), {}, DTypeError, "takes integers, not f32"),
     ("random_bits", ("u32[3]",), {"shape": (2,)}, ShapeError, r"a key is u32\[2\]"),
     ("random_bits", ("i32[2]",), {"shape": (2,)}, DTypeError, r"a key is u32\[2\]"),
 )  # fmt: skip
