@@ -7,9 +7,10 @@ import pytest
 
 from tests.ir.test_control import BACKWARD, CASES, case, loss_of
 from tracejit.codegen.compile import compile_graph
-from tracejit.codegen.flow import work_area
+from tracejit.codegen.flow import aligned, work_area
 from tracejit.codegen.launches import Plan, Slot
 from tracejit.codegen.numba_program import run_program
+from tracejit.codegen.runtime.team import num_threads, set_num_threads
 from tracejit.ir.graph import Array, Graph
 from tracejit.ir.interpreter import evaluate
 from tracejit.ir.text import parse
@@ -182,6 +183,81 @@ def test_a_loop_over_donated_state(name: str, turns: int) -> None:
         state = [slot for buffer, slot in sides if buffer.role == "inout"]
         assert state == [Slot("input", 0), Slot("input", 1)]
         assert plan.arena_bytes == work_area(loop_over.flow).size
+
+
+# No turn needs another: a product and a sum of its own each.
+APART = """
+func f(%w: f32[24,40], %xs: f32[TURNS,16,24]):
+  %0: (f32[TURNS,16,40], f32[TURNS,40]) = scan %w, %xs body=@turn consts=1 carries=0 length=TURNS \
+reverse=REVERSE
+  %1: f32[TURNS,16,40] = item %0 index=0
+  %2: f32[TURNS,40] = item %0 index=1
+  return %1, %2
+
+func turn(%w: f32[24,40], %x: f32[16,24]):
+  %0: f32[16,40] = dot_general %x, %w contract=((1,),(0,)) batch=((),())
+  %1: f32[16,40] = tanh %0
+  %2: f32[40] = reduce_sum %1 axes=(0,)
+  return %1, %2
+"""
+
+
+@pytest.mark.parametrize("reverse", ["false", "true"])
+@pytest.mark.parametrize("turns", [2, 7, 8, 41])
+def test_threads_take_turns_for_themselves(turns: int, reverse: str) -> None:
+    """From 8 turns on; with no barrier, each thread in an arena of its own."""
+    rng = np.random.default_rng(turns)
+    arrays = [rng.normal(size=s).astype(np.float32) for s in ((24, 40), (turns, 16, 24))]
+    graph = parse(APART.replace("TURNS", str(turns)).replace("REVERSE", reverse))
+    plan = check(graph, arrays, 1e-4)
+    (loop,) = (launch.flow for launch in plan.launches if launch.flow is not None)
+    assert loop.apart == (turns >= 8)
+    if loop.apart:
+        assert plan.barriers == 0 and not loop.plans[0].parallel
+        assert work_area(loop).size == min(turns, 32) * aligned(loop.plans[0].arena_bytes)
+    want = evaluate(graph, arrays)
+    before = num_threads()
+    try:
+        for threads in (1, 3, 40):
+            set_num_threads(threads)
+            for got, right in zip(compile_graph(graph).run(arrays), want, strict=True):
+                np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-4)
+    finally:
+        set_num_threads(before)
+
+
+def test_a_body_that_fills_the_cache_is_shared_itself() -> None:
+    """Its temporaries, 4 MB for each thread, would drive those of other threads out of L2."""
+    text = """
+func f(%w: f32[24,40], %xs: f32[9,25600,24]):
+  %0: (f32[9,40]) = scan %w, %xs body=@turn consts=1 carries=0 length=9 reverse=false
+  %1: f32[9,40] = item %0 index=0
+  return %1
+
+func turn(%w: f32[24,40], %x: f32[25600,24]):
+  %0: f32[25600,40] = dot_general %x, %w contract=((1,),(0,)) batch=((),())
+  %1: f32[25600,40] = tanh %0
+  %2: f32[40] = reduce_sum %1 axes=(0,)
+  return %2
+"""
+    (loop,) = (u.flow for u in compile_graph(parse(text)).plan.launches if u.flow is not None)
+    assert not loop.apart and loop.plans[0].parallel
+
+
+def test_a_loop_in_a_turn_apart_runs_on_its_thread() -> None:
+    inner = APART.replace("TURNS", "9").replace("REVERSE", "false")
+    outer = """
+func g(%w: f32[24,40], %xs: f32[8,9,16,24]):
+  %0: (f32[8,9,16,40], f32[8,9,40]) = scan %w, %xs body=@f consts=1 carries=0 length=8 reverse=false
+  %1: f32[8,9,16,40] = item %0 index=0
+  return %1
+"""
+    rng = np.random.default_rng(5)
+    arrays = [rng.normal(size=s).astype(np.float32) for s in ((24, 40), (8, 9, 16, 24))]
+    plan = check(parse(outer + inner), arrays, 1e-4)
+    (loop,) = (launch.flow for launch in plan.launches if launch.flow is not None)
+    (within,) = (u.flow for u in loop.plans[0].launches if u.flow is not None)
+    assert loop.apart and not within.apart and plan.barriers == 0
 
 
 def test_equal_bodies_share_their_kernels() -> None:

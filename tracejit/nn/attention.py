@@ -119,6 +119,9 @@ class MultiHeadAttention(Layer):
         k = self.key(value if key is None else key)
         q, k, v = (np.swapaxes(x, 1, 2) for x in (q, k, v))
         mask = _all_of(attention_mask, value_mask, key_mask)
+        if self.dropout is None and not return_attention_scores:
+            mixed = functions.scaled_dot_product_attention(q, k, v, mask, use_causal_mask)
+            return self.output(np.swapaxes(mixed, 1, 2))
         weights = functions.attention_weights(q, k, mask, use_causal_mask)
         kept = weights if self.dropout is None else self.dropout(weights, training=training)
         y = self.output(np.swapaxes(np.matmul(kept, v), 1, 2))
