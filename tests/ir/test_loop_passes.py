@@ -84,6 +84,61 @@ def test_what_a_turn_does_without_its_carry_stands_before_the_loop() -> None:
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+MAPPED = """
+func f(%w: f32[16,16], %xs: f32[5,ROWS,16]):
+  %0: (f32[5,ROWS,ROWS]) = scan %w, %xs body=@turn consts=1 carries=0 length=5 reverse=false
+  %1: f32[5,ROWS,ROWS] = item %0 index=0
+  return %1
+
+func turn(%w: f32[16,16], %x: f32[ROWS,16]):
+  %0: f32[ROWS,16] = dot_general %x, %w contract=((1,),(0,)) batch=((),())
+  %1: f32[ROWS,ROWS] = dot_general %0, %x contract=((1,),(1,)) batch=((),())
+  return %1
+"""
+
+
+@pytest.mark.parametrize("rows, left", [(15, 1), (16, 2)])
+def test_without_carries_only_products_of_few_rows_leave_the_loop(rows: int, left: int) -> None:
+    """And none whose operands are both of the turn: all of those at once are no better product."""
+    before = parse(MAPPED.replace("ROWS", str(rows)))
+    after = verify(hoist(before))
+    (scan,) = scans(after)
+    assert counted(scan.body)["dot_general"] == left
+    for got, want in zip(values(after), values(before), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_loop_within_a_turn_does_not_become_one_of_all_turns() -> None:
+    """In lanes it would turn for all as often as for the one that needs it most."""
+    graph = parse("""
+func f(%w: f32[4,4], %ns: i32[6], %xs: f32[6,2,4]):
+  %0: (f32[6,2,4]) = scan %w, %ns, %xs body=@turn consts=1 carries=0 length=6 reverse=false
+  %1: f32[6,2,4] = item %0 index=0
+  return %1
+
+func turn(%w: f32[4,4], %n: i32[], %x: f32[2,4]):
+  %0: i32[] = full value=0 shape=() dtype=i32
+  %1: (i32[], f32[2,4]) = while_loop %n, %0, %x test=@more body=@once consts=1
+  %2: f32[2,4] = item %1 index=1
+  %3: f32[2,4] = dot_general %2, %w contract=((1,),(0,)) batch=((),())
+  return %3
+
+func more(%n: i32[], %i: i32[], %x: f32[2,4]):
+  %0: bool[] = lt %i, %n
+  return %0
+
+func once(%n: i32[], %i: i32[], %x: f32[2,4]):
+  %0: i32[] = full value=1 shape=() dtype=i32
+  %1: i32[] = add %i, %0
+  %2: f32[2,4] = tanh %x
+  return %1, %2
+""")
+    after = verify(hoist(graph))
+    assert counted(after)["while_loop"] == 0
+    (scan,) = scans(after)
+    assert counted(scan.body) == counted(scans(graph)[0].body)
+
+
 def test_the_derivative_of_a_loop_is_two_loops_with_one_product_each() -> None:
     before = rnn_gradient()
     assert len(scans(before)) == 3

@@ -42,7 +42,12 @@ def pulled(attention: Any, causal: bool) -> Any:
 
 
 # Leading sizes, queries, keys, and their features. Blocks of causal attention have 64 rows here.
-CAUSAL = [((2, 3), 130, 130, 5, 4), ((), 64, 64, 3, 3), ((9,), 65, 65, 1, 2), ((1,), 200, 200, 8, 8)]
+CAUSAL = [
+    ((2, 3), 130, 130, 5, 4),
+    ((), 64, 64, 3, 3),
+    ((9,), 65, 65, 1, 2),
+    ((1,), 200, 200, 8, 8),
+]
 WHOLE = [((2,), 5, 300, 4, 3), ((9,), 129, 7, 4, 4), ((1, 2), 1, 1, 2, 2), ((), 300, 40, 3, 5)]
 
 

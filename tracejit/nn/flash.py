@@ -67,7 +67,7 @@ def _pulled_at_once(
     q: Any, k: Any, v: Any, y: Any, lse: Any, g: Any, is_causal: bool, scale: float
 ) -> Any:
     """The cotangents of q, k and v for g, that of y. lse: log sum exp of each query's scores."""
-    return vjp(lambda *qkv: _at_once(*qkv, is_causal, scale), q, k, v)[1](g)
+    return vjp(lambda q, k, v: _at_once(q, k, v, is_causal, scale), q, k, v)[1](g)
 
 
 _attend = custom_vjp(_at_once, nondiff_argnums=(3, 4))
@@ -173,27 +173,26 @@ def _whole(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
 def _whole_back(q: Any, k: Any, v: Any, g: Any, inner: Any, lse: Any) -> tuple[Any, Any, Any]:
     """inner: the sums of g * y of each query."""
 
-    def block(state: Any, turn: Any) -> Any:
-        of_q, *state = _pair_back(state, *turn, k, v)
+    def block(state: Any, queries: Any) -> Any:
+        of_q, state = _pair_back(state, queries, (k, v))
         return state, of_q
 
-    start = [np.zeros_like(k), np.zeros_like(v)]
+    start = np.zeros_like(k), np.zeros_like(v)
     (of_k, of_v), of_q = scan(block, start, (q, g, inner, lse))
     return of_q, of_k, of_v
 
 
-def _pair_back(
-    state: Any, q: Any, g: Any, inner: Any, lse: Any, k: Any, v: Any, seen: Any = None
-) -> tuple[Any, Any, Any]:
-    """What some queries and keys add: the cotangent of q, and with `state` those of k and v."""
+def _pair_back(state: Any, queries: Any, keys: Any, seen: Any = None) -> tuple[Any, Any]:
+    """What some queries, (q, g, inner, lse), and keys, (k, v), add.
+
+    The cotangent of q; and `state`, those of k and v, with theirs.
+    """
+    (q, g, inner, lse), (k, v) = queries, keys
     weights = np.exp(_scores(q, k, seen) - lse[:, None])
     of_scores = weights * (np.matmul(g, v.T) - inner[:, None])
     of_k, of_v = state
-    return (
-        np.matmul(of_scores, k),
-        of_k + np.matmul(of_scores.T, q),
-        of_v + np.matmul(weights.T, g),
-    )
+    state = of_k + np.matmul(of_scores.T, q), of_v + np.matmul(weights.T, g)
+    return np.matmul(of_scores, k), state
 
 
 def _scores(q: Any, k: Any, seen: Any) -> Any:
@@ -231,19 +230,18 @@ def _causal_back(q: Any, k: Any, v: Any, g: Any, inner: Any, lse: Any) -> tuple[
     queries = q, g, inner, lse
 
     def block(of_q: Any, turn: Any) -> Any:
-        j, k, v, *there = turn
+        j, keys, queries_there = turn
 
-        def look(state: Any, i: Any, side: Any, seen: Any = None) -> Any:
-            of_q, *state = state
-            more, *state = _pair_back(state, *side, k, v, seen)
-            return of_q.at[i].add(more), *state
+        def look(i: Any, state: Any, queries: Any, seen: Any = None) -> Any:
+            of_q, of_keys = state
+            more, of_keys = _pair_back(of_keys, queries, keys, seen)
+            return of_q.at[i].add(more), of_keys
 
-        start = of_q, np.zeros_like(k), np.zeros_like(v)
-        state = look(start, j, there, _not_after(rows))
-        of_q, of_k, of_v = fori_loop(
-            j + 1, blocks, lambda i, state: look(state, i, [x[i] for x in queries]), state
+        start = of_q, tuple(map(np.zeros_like, keys))
+        state = look(j, start, queries_there, _not_after(rows))
+        return fori_loop(
+            j + 1, blocks, lambda i, state: look(i, state, [x[i] for x in queries]), state
         )
-        return of_q, (of_k, of_v)
 
-    of_q, (of_k, of_v) = scan(block, np.zeros_like(q), (np.arange(blocks), k, v, *queries))
-    return of_q, of_k, of_v
+    of_q, of_keys = scan(block, np.zeros_like(q), (np.arange(blocks), (k, v), queries))
+    return of_q, *of_keys
