@@ -48,21 +48,23 @@ def in_place(flow: Flow) -> list[int]:
 class WorkArea:
     """Byte offsets of the arena of each body, the second place of carries, and the condition.
 
-    Branches share the memory of their arenas: one of them runs. strand: how far the arenas of two
-    threads are from each other where turns run apart.
+    Branches share the memory of their arenas: one of them runs. strands: how many threads have an
+    arena where turns run apart; strand: how far it is from one to the next.
     """
 
     arenas: tuple[int, ...]
     seconds: Mapping[int, int]
     goes: int
     size: int
+    strands: int = 1
     strand: int = 0
 
 
 def work_area(flow: Flow) -> WorkArea:
     if flow.apart:
         strand = aligned(flow.plans[0].arena_bytes)
-        return WorkArea((0,), {}, 0, strand * min(MAX_STRANDS, flow.turns), strand)
+        strands = min(MAX_STRANDS, flow.turns)
+        return WorkArea((0,), {}, 0, strand * strands, strands, strand)
     arenas, at = [], 0
     for plan in flow.plans:
         arenas.append(0 if flow.op == "cond" else at)

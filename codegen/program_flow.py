@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracejit.codegen.flow import MAX_STRANDS, WorkArea, work_area
+from tracejit.codegen.flow import WorkArea, work_area
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.nest import Flow
 from tracejit.codegen.program_lines import BARRIER, on_first_thread, put
@@ -224,7 +224,7 @@ class _Code:
     def _share(self, first: str, end: str) -> list[str]:
         """The turns of this thread; none for threads beyond the last strand."""
         turns, strands = self.flow.turns, self.name("strands")
-        lines = _least(strands, "%nt", MAX_STRANDS)
+        lines = _least(strands, "%nt", self.area.strands)
         following = self.name("tid.next")
         lines.append(f"  {following} = add i64 %tid, 1")
         for name, tid in ((first, "%tid"), (end, following)):
