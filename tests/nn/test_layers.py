@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -539,3 +540,38 @@ def test_another_width_than_it_was_built_for() -> None:
     layer(np.ones((2, 5)))
     with pytest.raises(tj.errors.ShapeError, match=r"head: built for \[..., 5\], called with \[2"):
         layer(np.ones((2, 4)))
+
+
+ARGUMENTS = {
+    "Dense": "units activation use_bias kernel_initializer bias_initializer kernel_regularizer"
+    " bias_regularizer activity_regularizer kernel_constraint bias_constraint",
+    "Conv2D": "filters kernel_size strides padding data_format dilation_rate groups activation"
+    " use_bias kernel_initializer bias_initializer kernel_regularizer bias_regularizer"
+    " activity_regularizer kernel_constraint bias_constraint",
+    "DepthwiseConv2D": "kernel_size strides padding depth_multiplier data_format dilation_rate"
+    " activation use_bias depthwise_initializer bias_initializer depthwise_regularizer"
+    " bias_regularizer activity_regularizer depthwise_constraint bias_constraint",
+    "SeparableConv2D": "filters kernel_size strides padding data_format dilation_rate"
+    " depth_multiplier activation use_bias depthwise_initializer pointwise_initializer"
+    " bias_initializer depthwise_regularizer pointwise_regularizer bias_regularizer"
+    " activity_regularizer depthwise_constraint pointwise_constraint bias_constraint",
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_are_named_in_the_order_of_keras(name: str) -> None:
+    """What `help` shows: all but the last three may be given by position."""
+    parameters = inspect.signature(getattr(nn, name)).parameters
+    assert list(parameters) == [*ARGUMENTS[name].split(), "name", "trainable", "dtype"]
+
+
+def test_constraints_of_separable_kernels() -> None:
+    layer = nn.SeparableConv2D(
+        3, 2, depthwise_initializer="random_normal", pointwise_initializer="random_normal",
+        depthwise_constraint="non_neg", pointwise_constraint="non_neg",
+    )  # fmt: skip
+    layer(np.ones((1, 4, 4, 2), np.float32))
+    layer.apply_constraints()
+    assert all(w.min() == 0 for w in layer.get_weights()[:2])
+    with pytest.raises(TypeError, match=r"SeparableConv2D: .* argument 'kernel_initializer'"):
+        nn.SeparableConv2D(3, 2, kernel_initializer="zeros")

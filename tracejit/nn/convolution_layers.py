@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.nn import convolution
+from tracejit.nn.keras_order import CONVOLUTION, DEPTHWISE, OF_KERNEL, in_order
 from tracejit.nn.layer import Layer, Weighted
 
 FORMATS = ("channels_last", "channels_first")
@@ -34,15 +35,14 @@ class _Convolution(Weighted):
     def __init__(
         self,
         kernel_size: Any,
-        strides: Any,
-        padding: Any,
-        data_format: str | None,
-        dilation_rate: Any,
-        activation: Any,
-        use_bias: bool,
+        strides: Any = 1,
+        padding: Any = "valid",
+        *args: Any,
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
         **keywords: Any,
     ) -> None:
-        super().__init__(activation, use_bias, **keywords)
+        super().__init__(*args, **keywords)
         self.kernel_size = per_axis(kernel_size, self.rank)
         self.strides = per_axis(strides, self.rank)
         self.padding = padding
@@ -63,28 +63,14 @@ class _Convolution(Weighted):
         return self.strides, self.padding, self.dilation_rate
 
 
+@in_order(CONVOLUTION)
 class _Conv(_Convolution):
     """Weights: kernel [*kernel_size, channels / groups, filters], bias [filters]."""
 
     function: Callable[..., Any]
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: Any = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        groups: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-            **keywords,
-        )  # fmt: skip
+    def __init__(self, filters: int, *args: Any, groups: int = 1, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.filters, self.groups = filters, groups
 
     def build(self, input_shape: Any) -> None:
@@ -120,28 +106,23 @@ class Conv3D(_Conv):
     function = convolution.conv3d
 
 
+@in_order(DEPTHWISE, but=OF_KERNEL)
 class DepthwiseConv2D(_Convolution):
     """Every channel by kernels of its own. Weights: kernel [KH, KW, C, depth_multiplier], bias."""
 
     def __init__(
         self,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: Any = "valid",
+        *args: Any,
         depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
-        use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         depthwise_regularizer: Any = None,
         depthwise_constraint: Any = None,
         **keywords: Any,
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-            kernel_initializer=depthwise_initializer, kernel_regularizer=depthwise_regularizer,
-            kernel_constraint=depthwise_constraint, **keywords,
+            *args, kernel_initializer=depthwise_initializer,
+            kernel_regularizer=depthwise_regularizer, kernel_constraint=depthwise_constraint,
+            **keywords,
         )  # fmt: skip
         self.depth_multiplier = depth_multiplier
 
@@ -158,6 +139,7 @@ class DepthwiseConv2D(_Convolution):
         )
 
 
+@in_order(CONVOLUTION, but=OF_KERNEL)
 class SeparableConv2D(_Convolution):
     """A depthwise convolution, then one of 1x1.
 
@@ -167,38 +149,33 @@ class SeparableConv2D(_Convolution):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: Any = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
+        *args: Any,
         depth_multiplier: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
         depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
         depthwise_regularizer: Any = None,
         pointwise_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        pointwise_constraint: Any = None,
         **keywords: Any,
     ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-            **keywords,
-        )  # fmt: skip
+        super().__init__(*args, **keywords)
         self.filters, self.depth_multiplier = filters, depth_multiplier
-        self._drawn = (depthwise_initializer, pointwise_initializer)
-        self._priors = (depthwise_regularizer, pointwise_regularizer)
+        self._depthwise = (depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self._pointwise = (pointwise_initializer, pointwise_regularizer, pointwise_constraint)
 
     def build(self, input_shape: Any) -> None:
         channels, many = self.channels(input_shape), self.depth_multiplier
-        shapes = ((*self.kernel_size, channels, many), (1, 1, channels * many, self.filters))
-        names = ("depthwise_kernel", "pointwise_kernel")
-        self.depthwise_kernel, self.pointwise_kernel = (
-            self.add_weight(shape, draw, regularizer=prior, name=name)
-            for shape, draw, prior, name in zip(
-                shapes, self._drawn, self._priors, names, strict=True
-            )
-        )
+        draw, regularizer, constraint = self._depthwise
+        self.depthwise_kernel = self.add_weight(
+            (*self.kernel_size, channels, many), draw, regularizer=regularizer,
+            constraint=constraint, name="depthwise_kernel",
+        )  # fmt: skip
+        draw, regularizer, constraint = self._pointwise
+        self.pointwise_kernel = self.add_weight(
+            (1, 1, channels * many, self.filters), draw, regularizer=regularizer,
+            constraint=constraint, name="pointwise_kernel",
+        )  # fmt: skip
         self.bias = self.add_bias((self.filters,))
 
     def call(self, x: Any) -> Any:
@@ -210,27 +187,14 @@ class SeparableConv2D(_Convolution):
         return self.finish(convolution.conv2d(y, pointwise, 1, "valid", 1, 1, form))
 
 
+@in_order(CONVOLUTION)
 class _ConvTranspose(_Convolution):
     """The transpose of a convolution. Weights: kernel [*kernel_size, filters, channels], bias."""
 
     function: Callable[..., Any]
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: Any = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        **keywords: Any,
-    ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-            **keywords,
-        )  # fmt: skip
+    def __init__(self, filters: int, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.filters = filters
 
     def build(self, input_shape: Any) -> None:

@@ -12,19 +12,21 @@ from tracejit.custom import checkpoint
 from tracejit.errors import ShapeError
 from tracejit.nn import activations, functions
 from tracejit.nn.initializers import new_seed
+from tracejit.nn.keras_order import DENSE, in_order
 from tracejit.nn.layer import Layer, Weighted
 from tracejit.nn.regularizers import get_regularizer
 from tracejit.source import here
 from tracejit.variable import Variable
 
 
+@in_order(DENSE)
 class Dense(Weighted):
     """activation(x @ kernel + bias): [..., n] -> [..., units]. Weights: kernel [n, units], bias."""
 
     supports_masking = True
 
-    def __init__(self, units: int, activation: Any = None, use_bias: bool = True, **keywords: Any):
-        super().__init__(activation, use_bias, **keywords)
+    def __init__(self, units: int, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
         self.units = units
 
     def build(self, input_shape: Any) -> None:

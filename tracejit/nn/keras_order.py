@@ -14,13 +14,27 @@ from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type[Any])
 
-# Of LSTM and GRU; other recurrent layers and cells have some of them.
+# Each class has some of these, and takes those in their order.
+OF_WEIGHTS = (
+    *("depthwise_initializer", "pointwise_initializer", "kernel_initializer"),
+    *("recurrent_initializer", "bias_initializer", "unit_forget_bias"),
+    *("depthwise_regularizer", "pointwise_regularizer", "kernel_regularizer"),
+    *("recurrent_regularizer", "bias_regularizer", "activity_regularizer"),
+    *("depthwise_constraint", "pointwise_constraint", "kernel_constraint"),
+    *("recurrent_constraint", "bias_constraint"),
+)
+OF_KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
+CONVOLUTION = (
+    *("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups"),
+    *("depth_multiplier", "activation", "use_bias", *OF_WEIGHTS),
+)
+DEPTHWISE = (
+    *("kernel_size", "strides", "padding", "depth_multiplier", "data_format", "dilation_rate"),
+    *("activation", "use_bias", *OF_WEIGHTS),
+)
+DENSE = ("units", "activation", "recurrent_activation", "use_bias", *OF_WEIGHTS)
 RECURRENT = (
-    *("units", "activation", "recurrent_activation", "use_bias"),
-    *("kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias"),
-    *("kernel_regularizer", "recurrent_regularizer", "bias_regularizer", "activity_regularizer"),
-    *("kernel_constraint", "recurrent_constraint", "bias_constraint"),
-    *("dropout", "recurrent_dropout", "seed"),
+    *(*DENSE, "dropout", "recurrent_dropout", "seed"),
     *("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "reset_after"),
 )
 SEED_LAST = (*(name for name in RECURRENT if name != "seed"), "seed")
@@ -40,16 +54,19 @@ def arguments(cls: type[Any]) -> dict[str, Parameter]:
     return found
 
 
-def in_order(order: Sequence[str], *, of: type[Any] | None = None) -> Callable[[C], C]:
+def in_order(
+    order: Sequence[str], *, of: type[Any] | None = None, but: Sequence[str] = ()
+) -> Callable[[C], C]:
     """A class whose constructor takes those of its arguments that `order` names by position, too.
 
     The others are keywords. of: a class that is made inside, whose arguments are this one's, too.
+    but: arguments that the class gives itself.
     """
 
     def decorate(cls: C) -> C:
         known = arguments(cls) | (arguments(of) if of is not None else {})
-        first = [n for n in order if n in known]
-        rest = [n for n in known if n not in first and n != "cell"]
+        first = [n for n in order if n in known and n not in but]
+        rest = [n for n in known if n not in (*first, *but, "cell")]
         signature = inspect.Signature(
             [
                 Parameter("self", Parameter.POSITIONAL_ONLY),
@@ -64,7 +81,7 @@ def in_order(order: Sequence[str], *, of: type[Any] | None = None) -> Callable[[
             try:
                 bound = signature.bind(self, *args, **keywords)
             except TypeError as error:
-                raise TypeError(f"{cls.__name__}: {error}") from None
+                raise TypeError(f"{type(self).__name__}: {error}") from None
             given = dict(list(bound.arguments.items())[1:])
             by_name(self, **given)
 
