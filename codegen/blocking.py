@@ -63,7 +63,7 @@ def block_sums(lowered: Lowered, machine: Machine) -> Lowered:
     if fold is None or not fold.loops or len(fold.accs) != 1:
         return lowered
     result = prod(loop.extent for loop in loops)
-    if result < MIN_RESULT or any(isinstance(s, Let | IndexValue) for s in fold.body):
+    if result < MIN_RESULT or any(isinstance(s, IndexValue) for s in fold.body):
         return lowered
     result_bytes = result * fold.accs[0].dtype.itemsize
     if "dot_general" in ops:

@@ -9,7 +9,7 @@ that copy where it can. It is worth its one pass over the matrix when many rows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from tracejit.codegen.machine import Machine
@@ -19,7 +19,7 @@ from tracejit.ir.copying import rebuild
 from tracejit.ir.graph import Builder, Graph, Node
 from tracejit.ir.loops import each_body
 from tracejit.ir.passes.hoist import hoist
-from tracejit.ir.types import DType, is_float
+from tracejit.ir.types import F16, F32, DType, is_float
 
 # Rows of the left-hand side that must share a panel before copying it pays.
 MIN_ROWS = 32
@@ -32,6 +32,16 @@ MIN_STRIDE_BYTES = 512
 # rows pay for turning the right-hand side and its columns then fill this part of their vectors.
 FILLED = 0.75
 MIN_DOT = 64
+# A left-hand side that lies along its rows is turned where a walk down it is over more pages than
+# this many times L2 holds, so that their addresses are forgotten until the next; or where L2 does
+# not hold it, nor L1 the lines of one walk, and very many columns walk.
+BEYOND_L2 = 6
+PAGE = 4096
+MIN_COLUMNS = 128
+MANY_COLUMNS = 640
+# Rows and columns that make it pay to convert both sides from f16 beforehand: in the inner loop
+# conversions take turns of what multiplies. From bf16 they are shifts, which cost nothing there.
+MIN_WIDENED = 128
 
 
 def choose_layouts(graph: Graph, machine: Machine) -> Graph:
@@ -45,8 +55,10 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
         if node.op == "dot_general":
             lhs, rhs = inputs
             product = _matrix_product(node, lhs, rhs)
+            if product is not None and _widens(product):
+                return ops.cast(_rewritten(_widened(product), machine), node.dtype)
             if product is not None:
-                return _rewritten(node, product, machine)
+                return _rewritten(product, machine)
         if node.op in PADDED:
             seen = with_zeros(node, inputs, around, machine)
             return _convolution(seen, machine) if node.op == "conv" else seen
@@ -61,13 +73,17 @@ def choose_layouts(graph: Graph, machine: Machine) -> Graph:
 
 @dataclass(frozen=True, slots=True)
 class _Product:
-    """lhs[*B, ..] x rhs[*B, K, N], or rhs[*B, N, K] (transposed), summed over axis `k` of lhs."""
+    """lhs[*B, ..] x rhs[*B, K, N], or rhs[*B, N, K] (transposed), summed over axis `k` of lhs.
+
+    widened: both sides are casts that are to lie in memory.
+    """
 
     lhs: Node
     rhs: Node
     k: int
     batch: int
     transposed: bool
+    widened: bool = False
 
     @property
     def columns(self) -> int:
@@ -82,10 +98,17 @@ class _Product:
         shared = prod(self.lhs.shape[: self.batch])
         return self.lhs.type.size // max(self.depth * shared, 1)
 
+    @property
+    def strided(self) -> bool:
+        """Whether the columns of rhs lie apart."""
+        return self.transposed != _turned(self.rhs, self.rhs.ndim - 1)
+
     def dot(self, rhs: Node, row: int) -> Node:
         """The product with another form of rhs, which is summed over axis `row`."""
-        batch = tuple(range(self.batch))
-        return ops.dot_general(self.lhs, rhs, ((self.k,), (row,)), (batch, batch))
+        batch, lhs = tuple(range(self.batch)), self.lhs
+        if self.widened:
+            lhs, rhs = (x if x.op == "contiguous" else ops.contiguous(x) for x in (lhs, rhs))
+        return ops.dot_general(lhs, rhs, ((self.k,), (row,)), (batch, batch))
 
 
 def _matrix_product(node: Node, lhs: Node, rhs: Node) -> _Product | None:
@@ -118,11 +141,50 @@ def _pair(node: Node, attr: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return lhs, rhs
 
 
-def _rewritten(node: Node, product: _Product, machine: Machine) -> Node:
-    lanes = machine.lanes([node.dtype])
-    panel = _panel(product.columns, node.dtype, machine)
+def _upright(product: _Product, machine: Machine) -> _Product:
+    """The product, its left-hand side along the axis it is summed over where that pays."""
+    lhs, k = product.lhs, product.k
+    few = product.strided and product.rows < MIN_ROWS and product.depth >= MIN_DOT
+    if not (few or _walks_far(product, machine)) or not _turned(lhs, k):
+        return product
+    order = (*range(k), *range(k + 1, lhs.ndim), k)
+    if product.widened:
+        turned = ops.cast(ops.transpose(lhs.inputs[0], order), lhs.dtype)
+    else:
+        turned = ops.contiguous(ops.transpose(lhs, order))
+    return replace(product, lhs=turned, k=lhs.ndim - 1)
+
+
+def _walks_far(product: _Product, machine: Machine) -> bool:
+    """Whether walks down the left-hand side, a row at a time, find little of it in the caches."""
+    step = product.lhs.dtype.itemsize * prod(product.lhs.shape[product.k + 1 :])
+    if product.depth * min(step, PAGE) >= BEYOND_L2 * machine.l2:
+        return product.columns >= MIN_COLUMNS
+    lines = product.depth * LINE > machine.l1
+    return (
+        lines
+        and product.rows * product.depth * product.lhs.dtype.itemsize > machine.l2
+        and (product.columns >= MANY_COLUMNS)
+    )
+
+
+def _widens(product: _Product) -> bool:
+    return product.lhs.dtype == F16 and min(product.rows, product.columns) >= MIN_WIDENED
+
+
+def _widened(product: _Product) -> _Product:
+    """The product of both sides in f32, in which it is summed anyway."""
+    lhs, rhs = (ops.cast(side, F32) for side in (product.lhs, product.rhs))
+    return replace(product, lhs=lhs, rhs=rhs, widened=True)
+
+
+def _rewritten(product: _Product, machine: Machine) -> Node:
+    product = _upright(product, machine)
+    dtype = product.rhs.dtype
+    lanes = machine.lanes([dtype])
+    panel = _panel(product.columns, dtype, machine)
     rhs, last = product.rhs, product.rhs.ndim - 1
-    strided = product.transposed != _turned(rhs, last)
+    strided = product.strided
     stride = rhs.dtype.itemsize * product.columns
     if panel and product.rows >= MIN_ROWS and (strided or stride >= MIN_STRIDE_BYTES):
         return _packed(product, panel)
@@ -185,7 +247,7 @@ def _turned(node: Node, axis: int) -> bool:
     if node.op == "transpose":
         perm = node.ints("perm")
         return _turned(node.inputs[0], perm[axis])
-    if node.op == "reverse":
+    if node.op in ("reverse", "cast"):
         return _turned(node.inputs[0], axis)
     return axis != node.ndim - 1
 

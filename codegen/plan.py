@@ -11,7 +11,7 @@ inputs as they were.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tracejit.codegen.arena import Span, offsets
@@ -29,8 +29,9 @@ from tracejit.codegen.flow import (
 from tracejit.codegen.launches import Launch, Plan, Slot, Turn
 from tracejit.codegen.lower import copied, is_copy, lower_group
 from tracejit.codegen.machine import Machine
-from tracejit.codegen.nest import Flow, Kernel, Load, Offset, Store, walk
+from tracejit.codegen.nest import Call, Flow, For, Kernel, Load, Offset, Stmt, Store, walk
 from tracejit.codegen.nest_builder import Lowered
+from tracejit.codegen.packing import pack_columns
 from tracejit.codegen.schedule import schedule
 from tracejit.codegen.splitting import split_sums
 from tracejit.ir.fusion import Fused
@@ -77,7 +78,7 @@ def _parts(low: Lowered, machine: Machine, single: bool) -> list[Lowered]:
     first = low.kernel.body[0]
     if isinstance(first, Flow):
         return _flow(low, first, machine, single)
-    return split_sums(block_sums(low, machine))
+    return [p for part in pack_columns(low, machine) for p in split_sums(block_sums(part, machine))]
 
 
 def _flow(low: Lowered, flow: Flow, machine: Machine, single: bool) -> list[Lowered]:
@@ -230,19 +231,12 @@ class _Planner:
             return False
         low = self.lowered[own[0]]
         names = dict(zip(low.nodes, (b.name for b in low.kernel.buffers), strict=False))
-        source, target = names[taken], names[node]
-        stored: Offset | None = None
-        indices: set[Offset] = set()
-        for stmt in walk(low.kernel.body):
-            if isinstance(stmt, Load) and stmt.buffer == source:
-                if stored is not None:
-                    return False
-                indices.add(stmt.index)
-            elif isinstance(stmt, Store) and stmt.buffer == target:
-                if stored is not None:
-                    return False
-                stored = stmt.index
-        return indices == {stored}
+        body = low.kernel.body
+        if isinstance(body[0], Call | Flow):
+            return False  # it reads where it likes
+        apart = all(isinstance(stmt, For) and stmt.loop.parallel for stmt in body)
+        nests = [walk((stmt,)) for stmt in body] if apart else [walk(body)]
+        return all(_own_places(nest, names[taken], names[node]) for nest in nests)
 
     def _copy_back(self, node: Node, donor: int) -> None:
         """Adds a kernel that copies an output into the donated buffer when all else is done."""
@@ -338,6 +332,25 @@ class _Planner:
         in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
         kernel = schedule(low.kernel, self.machine, in_place)
         return Launch(kernel, low.plain, slots, alone, wave, self.work.get(k, 0), turn)
+
+
+def _own_places(nest: Iterable[Stmt], source: str, target: str) -> bool:
+    """Whether a nest stores to `target` once, where it has loaded from `source`, if it does either.
+
+    No two nests of a kernel store to one place.
+    """
+    stored: Offset | None = None
+    indices: set[Offset | None] = set()
+    for stmt in nest:
+        if isinstance(stmt, Load) and stmt.buffer == source:
+            if stored is not None:
+                return False
+            indices.add(stmt.index)
+        elif isinstance(stmt, Store) and stmt.buffer == target:
+            if stored is not None:
+                return False
+            stored = stmt.index
+    return indices <= {stored}
 
 
 def _may_fail(kernel: Kernel) -> bool:

@@ -45,7 +45,8 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
     """
     if kernel.kind in ("host", "control"):
         return kernel
-    if kernel.kind == "contraction" and sum(isinstance(s, For) for s in kernel.body) > 1:
+    blocked = any(isinstance(s, For) and not s.loop.parallel for s in kernel.body)
+    if kernel.kind == "contraction" and blocked:
         return _blocked(hoist(kernel), machine)
     kernel = hoist(coalesce(kernel))
     whole = _Whole.of(kernel, machine)

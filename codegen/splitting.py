@@ -24,6 +24,7 @@ from tracejit.codegen.nest import (
     Store,
     parallel_loops,
     substituted,
+    walk,
 )
 from tracejit.codegen.nest_builder import Lowered
 from tracejit.ir.affine import Index, affine, axis_index, linear
@@ -90,9 +91,10 @@ def _two(
     first = _first(body, fold, parts, buffers, place)
     second = _second(body, fold, parts, buffers, place)
     inputs = tuple(replace(b, role="in") for b in buffers)
+    around = (Loop("part", parts, True), *loops)
     return [
-        _kernel(lowered, kernel, "a", (Loop("part", parts, True), *loops), first, buffers, nodes),
-        _kernel(lowered, kernel, "", loops, second, inputs, nodes),
+        kernel_of(lowered, kernel, "a", _wrapped(around, first), buffers, nodes),
+        kernel_of(lowered, kernel, "", _wrapped(loops, second), inputs, nodes),
     ]
 
 
@@ -124,27 +126,24 @@ def _second(
     return [joined if s is fold else s for s in body]
 
 
-def _kernel(
+def kernel_of(
     lowered: Lowered,
     kernel: Kernel,
     suffix: str,
-    loops: Sequence[Loop],
     body: Sequence[Stmt],
     extra: Sequence[Buffer],
     nodes: tuple[Node, ...],
 ) -> Lowered:
-    """A kernel with those of the old buffers that it touches, and the parts."""
+    """One of the kernels that `kernel` is cut into: it has those of the old buffers that its body
+    touches, and the extra ones, which hold `nodes`."""
     stored, loaded = _touched(body)
-    nest: list[Stmt] = list(body)
-    for loop in reversed(loops):
-        nest = [For(loop, tuple(nest))]
     held = [
         (replace(b, role=_role(b, b.name in stored, b.name in loaded)), node)
         for b, node in zip(kernel.buffers, lowered.nodes, strict=True)
         if b.name in stored | loaded
     ]
     buffers = (*(b for b, _ in held), *extra)
-    made = Kernel(f"{kernel.name}{suffix}", kernel.kind, buffers, tuple(nest))
+    made = Kernel(f"{kernel.name}{suffix}", kernel.kind, buffers, tuple(body))
     return Lowered(made, (*(n for _, n in held), *nodes), made, lowered.members)
 
 
@@ -156,10 +155,13 @@ def _role(buffer: Buffer, stored: bool, loaded: bool) -> str:
 
 def _touched(body: Sequence[Stmt]) -> tuple[set[str], set[str]]:
     """The buffers stored to and those loaded from."""
-    stored: set[str] = set()
-    loaded: set[str] = set()
-    for stmt in body:
-        inner = stmt.body if isinstance(stmt, Fold) else (stmt,)
-        stored |= {s.buffer for s in inner if isinstance(s, Store)}
-        loaded |= {s.buffer for s in inner if isinstance(s, Load)}
+    stored = {s.buffer for s in walk(body) if isinstance(s, Store)}
+    loaded = {s.buffer for s in walk(body) if isinstance(s, Load)}
     return stored, loaded
+
+
+def _wrapped(loops: Sequence[Loop], body: Sequence[Stmt]) -> list[Stmt]:
+    nest = list(body)
+    for loop in reversed(loops):
+        nest = [For(loop, tuple(nest))]
+    return nest

@@ -70,6 +70,19 @@ def products() -> Iterator[tuple[str, Graph]]:
         yield f"{dtype} TT", product(24, 140, 136, "TT", dtype)
 
 
+def packed() -> Iterator[tuple[str, Graph]]:
+    """Wide matrices that no panels divide, left-hand sides that are turned, copies in f32."""
+    for layout in ("NN", "NT", "TN", "TT"):
+        for dtype in (F32, F64, F16, BF16):
+            yield f"{dtype} {layout}", product(130, 70, 270, layout, dtype)
+        yield f"few rows {layout}", product(5, 70, 48, layout)
+        yield f"many pages {layout}", product(130, 520, 140, layout)
+    d = Draft()
+    a, b, row = d(F32, 3, 130, 70), d(F32, 70, 270), d(F32, 270)
+    y = ops.dot_general(a, b, ((2,), (0,)), ((), ()))
+    yield "batch + row", d.graph(ops.tanh(y + ops.broadcast(row, y.shape, (2,))))
+
+
 def convolutions() -> Iterator[tuple[str, Graph]]:
     for direction in ("forward", "input", "weight"):
         for sizes in (
@@ -147,7 +160,7 @@ def in_f64(graph: Graph, arrays: list[Array]) -> Array:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("family", [products, convolutions, padded, epilogues])
+@pytest.mark.parametrize("family", [products, packed, convolutions, padded, epilogues])
 def test_results(family: Callable[[], Iterator[tuple[str, Graph]]], name: str) -> None:
     machine, cases = SMALL[name], dict(family())
     plans = {case: planned(graph, machine) for case, graph in cases.items()}
@@ -179,7 +192,9 @@ def blocks(graph: Graph) -> int:
         (product(3, 96, 1000), 0),  # which do not fill a page each
         (product(3, 97, 1040), 0),  # nor divide into blocks
         (product(5, 96, 1040), 0),  # sums that would not stay in L2 themselves
+        (product(1, 96, 2080, dtype=BF16), 3),  # the same in bf16: rows are half as long
         (convolution("weight", 7, 5, 128, 3), 14),  # a row of pixels at a time
+        (convolution("weight", 14, 5, 128, 3, dtype=BF16), 14),
         (convolution("weight", 7, 5, 8, 3), 0),  # both operands stay in L2
     ],
 )

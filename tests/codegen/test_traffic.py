@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from tests.codegen.running import MACHINES, planned
 from tests.codegen.test_contractions import convolution, product
-from tests.codegen.traffic import Nest, contraction, edge, least, moved, multiply_adds, waste
+from tests.codegen.traffic import (
+    Nest,
+    contractions,
+    edge,
+    least,
+    moved,
+    multiply_adds,
+    pages,
+    waste,
+)
 from tracejit.codegen.machine import Machine
 from tracejit.ir.graph import Graph
 
@@ -33,7 +42,7 @@ MOVED = 7.0
 
 def nests(graph: Graph, machine: Machine) -> list[Nest]:
     kernels = [launch.kernel for launch in planned(graph, machine).launches]
-    return [contraction(kernel) for kernel in kernels if kernel.kind == "contraction"]
+    return [nest for k in kernels if k.kind == "contraction" for nest in contractions(k)]
 
 
 def check(graph: Graph, machine: Machine, many: bool) -> None:
@@ -51,6 +60,21 @@ def check(graph: Graph, machine: Machine, many: bool) -> None:
 def test_products(machine: Machine, layout: str, sizes: tuple[int, int, int]) -> None:
     m, _, n = sizes
     check(product(*sizes, layout), machine, min(m, n) >= MANY)
+
+
+# Addresses of so many pages are at hand on every CPU that this is meant for.
+PAGES = 1536
+LARGE = st.integers(128, 4000) | st.integers(1, 16).map(lambda n: 256 * n)
+
+
+@settings(max_examples=40)
+@given(MACHINE, st.sampled_from(["NN", "NT", "TN", "TT"]), st.tuples(LARGE, LARGE, LARGE))
+def test_large_products(machine: Machine, layout: str, sizes: tuple[int, int, int]) -> None:
+    """What each tile walks along once more lies on few pages, whatever the strides."""
+    for nest in nests(product(*sizes, layout), machine):
+        text = "\n".join(map(str, (*nest.loops, *nest.summed)))
+        assert waste(nest) <= WASTE_OF_MANY * edge(nest), f"{waste(nest)} times:\n{text}"
+        assert pages(nest) <= PAGES, f"{pages(nest)} pages:\n{text}"
 
 
 @settings(max_examples=80)
@@ -71,6 +95,8 @@ def test_convolutions(
 def test_the_measures_see_bad_schedules(name: str) -> None:
     """Rows in tiles that hardly fit, and an operand of 3 MB read again for every row."""
     (good,) = nests(product(17, 1500, 500), REAL[name])
+    far = replace(good, summed=tuple(replace(x, extent=4 * PAGES) for x in good.summed))
+    assert pages(good) < PAGES < pages(far)
     loops = sorted(good.loops, key=lambda loop: loop.lanes > 1)
     bad = replace(good, loops=tuple(replace(x, tiles=()) if x.lanes == 1 else x for x in loops))
     assert moved(bad, REAL[name].l2) > 3 * moved(good, REAL[name].l2)

@@ -23,10 +23,10 @@ class Nest:
     accesses: tuple[Load | Store, ...]
 
 
-def contraction(kernel: Kernel) -> Nest:
-    """The nest of the kernel that multiplies."""
-    found = _find(kernel.body, ())
-    assert found is not None, f"{kernel.name} has no sum"
+def contractions(kernel: Kernel) -> list[Nest]:
+    """The nests of the kernel that multiply: one, or those of parts of the columns."""
+    found = [nest for stmt in kernel.body if (nest := _find((stmt,), ())) is not None]
+    assert found, f"{kernel.name} has no sum"
     return found
 
 
@@ -79,6 +79,26 @@ def moved(nest: Nest, cache: int) -> int:
         times = prod(loop.steps() for loop in outer)
         total += times * _touched(access, _extents(loops, depth))
     return total
+
+
+def pages(nest: Nest, size: int = 4096) -> int:
+    """How many pages one walk along the sum is over, in a tile, on both sides of the product."""
+    within = _extents((*nest.loops, *nest.summed), len(nest.loops))
+    within |= {x.axis: x.extent for x in nest.summed}
+    loads = nest.accesses[:2]
+    return sum(_pages(access, within, size) for access in loads)
+
+
+def _pages(access: Load | Store, extents: Mapping[str, int], size: int) -> int:
+    """One for each stretch of memory that lies apart, or as many as it fills."""
+    terms = [(abs(c) * access.dtype.itemsize, extents[a]) for a, c in access.index.affine.terms]
+    count, reach = 1, access.dtype.itemsize
+    for step, extent in sorted(terms):
+        if step > max(reach, size):
+            count *= extent
+        else:
+            reach += step * (extent - 1)
+    return count * -(-reach // size)
 
 
 def least(nest: Nest) -> int:
