@@ -37,6 +37,7 @@ from tracejit.codegen.nest import (
     substituted,
 )
 from tracejit.codegen.nest_builder import Lowered
+from tracejit.codegen.tiles import CHAINS
 from tracejit.ir.affine import affine, axis_index, linear
 from tracejit.ir.types import TensorType
 
@@ -69,29 +70,48 @@ def block_sums(lowered: Lowered, machine: Machine) -> Lowered:
     if "dot_general" in ops:
         cut = _stretch(fold, loops, machine.l2 // 2, result_bytes)
     else:
-        cut = _block(fold, loops, machine.l2 // 2, RESULT_SHARE * result_bytes)
+        cut = _images(fold, loops, machine, RESULT_SHARE * result_bytes)
     if cut is None:
         return lowered
     node = lowered.nodes[0]
     (acc,) = fold.accs
     sums = node.builder.input("sums", TensorType((result,), acc.dtype))
     buffers = [b for b in kernel.buffers if b.role != "scratch"]
-    buffer = Buffer(f"b{len(buffers)}", acc.dtype, result, "inout")
+    last = max(int(b.name[1:]) for b in buffers)
+    buffer = Buffer(f"b{last + 1}", acc.dtype, result, "inout")
     blocked = _blocked(loops, body, fold, cut, buffer)
     others = (b for b in kernel.buffers if b.role == "scratch")
     kernel = replace(kernel, buffers=(*buffers, buffer, *others), body=tuple(blocked))
     return Lowered(kernel, (*lowered.nodes, sums), lowered.plain, lowered.members)
 
 
-def _block(fold: Fold, loops: Sequence[Loop], room: int, least: int) -> tuple[int, int] | None:
+def _images(
+    fold: Fold, loops: Sequence[Loop], machine: Machine, least: int
+) -> tuple[int, int] | None:
     """Which loop of the fold to cut, and into blocks of how many; those before it run outside.
 
-    None where both operands together fit into `room` or are below `least`, or no block fits.
+    Of what both operands have, such as parts and feature groups, one after the other is taken.
+    Where that is a vector, as of a depthwise conv, no register is used twice, and L1 must do it.
     """
     loads = [s for s in fold.body if isinstance(s, Load)]
     if len(loads) != 2:
         return None
     sizes = {loop.axis: loop.extent for loop in (*loops, *fold.loops)}
+    room = machine.l2 // 2
+    for loop in loops:
+        steps = {load.index.affine.coefficient(loop.axis) for load in loads}
+        if steps == {1}:
+            sizes[loop.axis] = min(loop.extent, CHAINS * machine.lanes([fold.accs[0].dtype]))
+            room = machine.l1
+        elif 0 not in steps:
+            sizes[loop.axis] = 1
+    return _block(fold, loads, sizes, room, least)
+
+
+def _block(
+    fold: Fold, loads: Sequence[Load], sizes: dict[str, int], room: int, least: int
+) -> tuple[int, int] | None:
+    """None where both operands together fit into `room` or are below `least`, or no block fits."""
     if sum(_touched(load, sizes) for load in loads) <= max(room, least):
         return None
     for position, loop in enumerate(fold.loops):
@@ -128,9 +148,11 @@ def _stretch(
 
 def _touched(load: Load, extents: dict[str, int]) -> int:
     """About how many bytes a load reads while its axes take `extents` many values each."""
-    terms = [(abs(c), extents[a]) for a, c in load.index.affine.terms]
-    reach = 1 + sum(c * (n - 1) for c, n in terms)
-    return min(reach, prod(n for _, n in terms)) * load.dtype.itemsize
+    places: dict[int, int] = {}  # windows beside each other share most of theirs
+    for axis, c in load.index.affine.terms:
+        places[abs(c)] = places.get(abs(c), 1) + extents[axis] - 1
+    reach = 1 + sum(c * (n - 1) for c, n in places.items())
+    return min(reach, prod(places.values())) * load.dtype.itemsize
 
 
 def _blocked(

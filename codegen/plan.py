@@ -78,7 +78,8 @@ def _parts(low: Lowered, machine: Machine, single: bool) -> list[Lowered]:
     first = low.kernel.body[0]
     if isinstance(first, Flow):
         return _flow(low, first, machine, single)
-    return [p for part in pack_columns(low, machine) for p in split_sums(block_sums(part, machine))]
+    split = (p for part in pack_columns(low, machine) for p in split_sums(part))
+    return [block_sums(part, machine) for part in split]
 
 
 def _flow(low: Lowered, flow: Flow, machine: Machine, single: bool) -> list[Lowered]:

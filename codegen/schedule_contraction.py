@@ -15,10 +15,12 @@ from tracejit.codegen.register_tile import (
     efficiency,
     rows_kept_apart,
 )
-from tracejit.codegen.tiles import chain_folds, cut, even
+from tracejit.codegen.tiles import CHAINS, chain_folds, cut, even
 
 # What is done with a sum in more statements than this needs the registers of more rows itself.
 LONG_EPILOGUE = 12
+# Rows that share a vector, where every product needs one of its own besides; and all sums then.
+SHARING_ROWS, MAX_CHAINED = 4, 8
 SHORT_SUM = 256
 SHORT_ROWS = 4
 # A loop further out becomes the rows of a tile only if the innermost is worth less than this part
@@ -223,6 +225,32 @@ def _plain_contraction(
     )
     if last is None:
         return loops, body
-    points = min(2, -(-max(last.extent, 1) // lanes))
+    vectors = -(-max(last.extent, 1) // lanes)
+    rest = [loop for loop in loops if loop is not last]
+    row = _sharing_row(rest, last, fold)
+    if row is not None:
+        points = min(MAX_CHAINED // SHARING_ROWS, vectors)
+        tiles = even(row.extent, min(SHARING_ROWS, row.extent))
+        rest = [replace(loop, tiles=tiles) if loop is row else loop for loop in rest]
+    else:
+        bounded = bool(fold.loops) and fold.loops[-1].within is not None
+        points = min(CHAINS if bounded else 2, vectors)
+        body = chain_folds(body, points)
     tiled = replace(last, tiles=cut(last.extent, points * lanes), lanes=lanes)
-    return [*(loop for loop in loops if loop is not last), tiled], chain_folds(body, points)
+    # All sums of one stretch of channels are taken before the next: their operands are in L1.
+    first = [loop for loop in rest if loop.axis not in bounding] if row is None else rest
+    return [*first, tiled, *(loop for loop in rest if loop not in first)], body
+
+
+def _sharing_row(loops: Sequence[Loop], vector: Loop, fold: Fold) -> Loop | None:
+    """A loop whose iterations share a vector of one of two operands: the weights of a depthwise
+    conv, for neighbours in a row or, where those have different terms, in the batch."""
+    loads = [s for s in fold.body if isinstance(s, Load)]
+    if len(loads) != 2 or any(s.index.affine.coefficient(vector.axis) != 1 for s in loads):
+        return None
+    bounding = _bounding(fold)
+    for loop in reversed(loops):
+        moves = [bool(load.index.affine.coefficient(loop.axis)) for load in loads]
+        if moves[0] != moves[1] and loop.axis not in bounding and loop.extent >= SHARING_ROWS:
+            return loop
+    return None

@@ -1,4 +1,4 @@
-"""Splitting: a long reduction with few results is taken in parts, so that all threads share it.
+"""Splitting: a long sum with few results is taken in parts, so that all threads share it.
 
 One kernel becomes two: one folds each part, the next folds the parts and goes on. The number of
 parts depends on the shape alone, so the result is the same for any number of threads.
@@ -40,11 +40,17 @@ MIN_LENGTH, MIN_ELEMENTS = 16384, 65536
 MANY_RESULTS, FAR_ELEMENTS = 1024, 1 << 20
 # Parts per result: more would only lengthen the second fold.
 MAX_PARTS = 64
+# The gradient of a first layer's weights is a handful of register tiles, which no team shares out
+# evenly; the images of a batch are more. The products of 40 µs hide the second kernel.
+FEW_WEIGHTS, MIN_PRODUCTS, MAX_IMAGES = 4096, 1 << 22, 16
 
 
 def split_sums(lowered: Lowered) -> list[Lowered]:
     """The kernel itself, or the two that it becomes."""
-    if lowered.kernel.kind != "row" or any(b.role == "scratch" for b in lowered.kernel.buffers):
+    weights = any(node.op == "conv_weight_grad" for node in lowered.members)
+    if lowered.kernel.kind != "row" and not weights:
+        return [lowered]
+    if any(b.role == "scratch" for b in lowered.kernel.buffers):
         return [lowered]
     kernel = coalesce(lowered.kernel)
     loops, body = parallel_loops(kernel.body)
@@ -54,8 +60,9 @@ def split_sums(lowered: Lowered) -> list[Lowered]:
         return [lowered]
     (fold,) = folds
     length = prod(loop.extent for loop in fold.loops)
-    parts = _divisor(fold.loops[0].extent)
-    if not _pays(results, length) or parts < 2:
+    parts = _divisor(fold.loops[0].extent, MAX_IMAGES if weights else MAX_PARTS)
+    pays = _pays_weights if weights else _pays
+    if fold.loops[0].within or not pays(results, length) or parts < 2:
         return [lowered]
     return _two(lowered, kernel, loops, body, fold, parts)
 
@@ -66,9 +73,13 @@ def _pays(results: int, length: int) -> bool:
     return length >= MIN_LENGTH or results * length >= MIN_ELEMENTS
 
 
-def _divisor(extent: int) -> int:
-    """The largest number of equal parts, up to MAX_PARTS."""
-    return next((n for n in range(min(MAX_PARTS, extent), 0, -1) if extent % n == 0), 1)
+def _pays_weights(results: int, length: int) -> bool:
+    return results <= FEW_WEIGHTS and results * length >= MIN_PRODUCTS
+
+
+def _divisor(extent: int, most: int) -> int:
+    """The largest number of equal parts, up to `most`."""
+    return next((n for n in range(min(most, extent), 0, -1) if extent % n == 0), 1)
 
 
 def _two(

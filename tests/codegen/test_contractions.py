@@ -16,6 +16,8 @@ import pytest
 from tests.codegen.kernels import Draft
 from tests.codegen.running import MACHINES, Runner, planned
 from tests.samples import Convolution
+from tracejit.codegen import splitting
+from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import For, walk
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad
@@ -132,6 +134,15 @@ def padded() -> Iterator[tuple[str, Graph]]:
         yield f"input, {name}", d.graph(dx)
 
 
+def many_images() -> Iterator[tuple[str, Graph]]:
+    """Gradients of few weights, whose sums are split by images."""
+    for name, channels, window, columns in (("first", (1, 1), 5, 16), ("depthwise", (24, 1), 3, 1)):
+        d, side = Draft(), window // 2
+        x, dy = d(F32, 8, 20, 20, *channels), d(F32, 8, 20, 20, channels[0], columns)
+        around = ((side, side),) * 2
+        yield name, d.graph(ops.conv_weight_grad(x, dy, (1, 1), (1, 1), (window,) * 2, around))
+
+
 def epilogues() -> Iterator[tuple[str, Graph]]:
     """So long that it is done row by row; columns that fill the last vector more or less."""
     for n in (20, 24, 30, 32, 36):
@@ -162,7 +173,17 @@ def in_f64(graph: Graph, arrays: list[Array]) -> Array:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("family", [products, packed, convolutions, padded, epilogues])
 def test_results(family: Callable[[], Iterator[tuple[str, Graph]]], name: str) -> None:
-    machine, cases = SMALL[name], dict(family())
+    check(dict(family()), SMALL[name])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_sums_in_parts_that_are_taken_in_blocks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "MIN_PRODUCTS", 1)
+    check(dict(many_images()), SMALL[name])
+
+
+def check(cases: dict[str, Graph], machine: Machine) -> None:
+    """Results near those in f64, and the same for any number of threads."""
     plans = {case: planned(graph, machine) for case, graph in cases.items()}
     runner = Runner(plans.values(), machine)
     for case, graph in cases.items():

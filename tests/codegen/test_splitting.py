@@ -9,6 +9,7 @@ from tests.codegen.running import MACHINES
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.runtime.team import num_threads, set_num_threads
+from tracejit.ir import ops
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import PRIMITIVES, Builder, Graph
 from tracejit.ir.interpreter import evaluate
@@ -88,5 +89,28 @@ def test_the_number_of_threads_changes_nothing() -> None:
 )
 def test_what_is_split(shape: Shape, axes: tuple[int, ...], kernels: list[str]) -> None:
     fused = fuse(reduction(shape, axes, "reduce_sum", F32))
+    made = plan(fused, lower_all(fused), MACHINES["256x16"])
+    assert [launch.kernel.name for launch in made.launches] == kernels
+
+
+@pytest.mark.parametrize(
+    ("x", "window", "outputs", "kernels"),
+    [
+        ((16, 48, 48, 1, 3), 3, 32, ["k0a", "k0"]),
+        ((1, 192, 192, 1, 3), 3, 32, ["k0"]),  # one image
+        ((16, 16, 16, 1, 3), 3, 32, ["k0"]),  # over soon
+        ((16, 48, 48, 1, 16), 3, 32, ["k0"]),  # tiles for every thread
+        ((16, 48, 48, 40, 1), 3, 1, ["k0a", "k0"]),
+    ],
+)
+def test_gradients_of_few_weights_are_split_by_images(
+    x: Shape, window: int, outputs: int, kernels: list[str]
+) -> None:
+    b, side = Builder(), window // 2
+    images = b.input("x", TensorType(x, F32))
+    dy = b.input("dy", TensorType((*x[:-1], outputs), F32))
+    around = ((side, side),) * 2
+    dw = ops.conv_weight_grad(images, dy, (1, 1), (1, 1), (window, window), around)
+    fused = fuse(Graph("gradient", (images, dy), (dw,)))
     made = plan(fused, lower_all(fused), MACHINES["256x16"])
     assert [launch.kernel.name for launch in made.launches] == kernels
