@@ -1,4 +1,4 @@
-"""Layers in plain NumPy, from their definitions: what the table of test_layers compares to."""
+"""Layers in plain NumPy, from their definitions: what the table of layer_rows compares to."""
 
 from __future__ import annotations
 

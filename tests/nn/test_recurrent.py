@@ -1,4 +1,4 @@
-"""Recurrent layers beyond the table of test_layers.py: states, dropout, cells of one's own."""
+"""Recurrent layers beyond the table of layer_rows.py: states, dropout, cells of one's own."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tests.nn import test_initializers, test_layers, test_losses, test_optimizers
+from tests.nn import layer_rows, test_initializers, test_losses, test_optimizers
 
 PREFACE = """# What is checked against its definition
 
@@ -56,7 +56,7 @@ def pages() -> Iterator[str]:
         ("Test", "Made as", "Inputs", "Weights"),
         (
             (name, f"`{settings(row.make())}`", shapes(row.shapes), shapes(row.weights))
-            for name, row in test_layers.ROWS.items()
+            for name, row in layer_rows.ROWS.items()
         ),
     )
     yield from table(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tracejit.codegen.runtime import toolchain
+from tests.runtime.entries import COPY, COPY_WORD, COUNTS, IR
+from tracejit.codegen.runtime import layout, toolchain
+from tracejit.codegen.runtime.entry import make_entry
 from tracejit.codegen.runtime.team import team
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,41 @@ def run_script(tmp_path_factory):
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def code():
+    copies = [
+        COPY.format(n=n, body="".join(COPY_WORD.format(k=k) for k in range(n))) for n in COUNTS
+    ]
+    names = ["add", "bump", "nothing", "on_captured", *(f"copy_{n}" for n in COUNTS)]
+    return toolchain.link(toolchain.compile_ir([IR + "".join(copies)]), names, {})
+
+
+@pytest.fixture(params=["native", "python"])
+def entry(request, code, monkeypatch, programs):
+    """`entry(program, args, outs, ...)` makes an entry of either kind."""
+    if request.param == "native" and not layout.layout_ok():
+        pytest.skip("this interpreter has the Python entry only")
+    monkeypatch.setattr(layout, "layout_ok", lambda: request.param == "native")
+
+    def make(
+        program, args, outs=(), captured=(), arena=0, nthreads=1, release_gil=False, slow=None
+    ):
+        known = program if isinstance(program, int) else programs.get(program)
+        address = code.address(program) if known is None else known
+        made = make_entry(
+            address,
+            args,
+            outs,
+            captured,
+            arena,
+            nthreads,
+            release_gil,
+            slow or (lambda *values: ("slow", values)),
+            keep=code,
+        )
+        assert made.native == (request.param == "native")
+        return made.call
+
+    return make
