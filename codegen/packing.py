@@ -68,7 +68,8 @@ class _Matrix:
 
 def pack_columns(lowered: Lowered, machine: Machine) -> list[Lowered]:
     """The kernel itself, or the copy and the product that it becomes."""
-    if all(node.op != "dot_general" for node in lowered.members):
+    large = (b.size * b.dtype.itemsize > BEYOND_L2 * machine.l2 for b in lowered.kernel.buffers)
+    if all(node.op != "dot_general" for node in lowered.members) or not any(large):
         return [lowered]
     kernel = coalesce(lowered.kernel)
     found = _matrix(kernel, machine)

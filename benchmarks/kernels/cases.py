@@ -18,18 +18,23 @@ def _random(shape: tuple[int, ...], seed: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """a: [*batch, m, k] times b: [*batch, k, n]; layout: "T" where an operand lies transposed."""
+    """a: [*batch, m, k] times b: [*batch, k, n]; layout: "T" where an operand lies transposed.
+
+    dtype: of both operands and the result, "f32", "bf16" or "f16"; sums are in f32.
+    """
 
     m: int
     k: int
     n: int
     layout: str = "NN"
     batch: tuple[int, ...] = ()
+    dtype: str = "f32"
 
     @property
     def name(self) -> str:
         batch = "".join(f"{size} x " for size in self.batch)
-        return f"{batch}{self.m} x {self.k} x {self.n} {self.layout}"
+        dtype = "" if self.dtype == "f32" else f" {self.dtype}"
+        return f"{batch}{self.m} x {self.k} x {self.n} {self.layout}{dtype}"
 
     @property
     def flops(self) -> int:
@@ -62,6 +67,7 @@ class Convolution:
     window: int
     stride: int = 1
     direction: str = "forward"
+    dtype: str = "f32"
 
     @property
     def name(self) -> str:
@@ -112,7 +118,12 @@ class Convolution:
 Case = Product | Convolution
 
 
+# Of the norm of a result, what its dtype rounds off.
+ROUNDING = {"f32": 6e-8, "bf16": 4e-3, "f16": 5e-4}
+
+
 def operands(case: Case) -> tuple[Floats, Floats]:
+    """In f32, whatever the case's dtype: each side converts them."""
     a, b = case.shapes
     return _random(a, 0), _random(b, 1)
 
@@ -201,4 +212,29 @@ CONVOLUTIONS: list[Case] = [
     for c in convolutions
     for direction in directions
 ]
-CASES: dict[str, list[Case]] = {"products": PRODUCTS, "convolutions": CONVOLUTIONS}
+# Nobody's sizes: no panel divides their widths, or a walk down an operand is over many pages.
+LARGE: list[Case] = [
+    Product(m, k, n, layout)
+    for m, k, n in ((1777, 2111, 1999), (1063, 2816, 867), (2048, 3072, 325), (700, 1500, 1500))
+    for layout in ("NN", "NT", "TN", "TT")
+]
+SHORT: list[Case] = [
+    Product(*sizes, layout, dtype=dtype)
+    for dtype in ("bf16", "f16")
+    for *sizes, layout in (
+        (128, 128, 128, "NN"),
+        (256, 256, 256, "NN"),
+        (512, 512, 512, "NN"),
+        (16, 2048, 2048, "NN"),
+        (32, 784, 512, "NN"),
+        (1024, 128, 512, "NT"),
+        (512, 1024, 128, "TN"),
+        (333, 555, 777, "TT"),
+    )
+]
+CASES: dict[str, list[Case]] = {
+    "products": PRODUCTS,
+    "convolutions": CONVOLUTIONS,
+    "large products": LARGE,
+    "short floats": SHORT,
+}

@@ -42,8 +42,12 @@ def convolution(case: Convolution):
 
 
 def make(case: Case, a: Floats, b: Floats) -> Kernel:
-    compiled, arrays = jax.jit(function(case)), jax.device_put((a, b))
-    return Kernel(lambda: compiled(*arrays).block_until_ready(), np.asarray)
+    dtype = {"f32": jnp.float32, "bf16": jnp.bfloat16, "f16": jnp.float16}[case.dtype]
+    compiled = jax.jit(function(case))
+    arrays = jax.device_put((jnp.asarray(a, dtype), jnp.asarray(b, dtype)))
+    return Kernel(
+        lambda: compiled(*arrays).block_until_ready(), lambda out: np.asarray(out, np.float32)
+    )
 
 
 if __name__ == "__main__":

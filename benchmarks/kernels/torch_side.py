@@ -7,9 +7,11 @@ from torch import Tensor
 from benchmarks.kernels.cases import Case, Convolution, Floats, Product
 from benchmarks.kernels.stopwatch import Kernel, main
 
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
 
 def make(case: Case, a: Floats, b: Floats) -> Kernel:
-    first, second = torch.from_numpy(a), torch.from_numpy(b)
+    first, second = (torch.from_numpy(x).to(DTYPES[case.dtype]) for x in (a, b))
     if isinstance(case, Product):
         return product(case, first, second)
     return convolution(case, first, second)
@@ -18,8 +20,8 @@ def make(case: Case, a: Floats, b: Floats) -> Kernel:
 def product(case: Product, a: Tensor, b: Tensor) -> Kernel:
     a = a.mT if case.layout[0] == "T" else a
     b = b.mT if case.layout[1] == "T" else b
-    out = torch.empty(case.out)
-    return Kernel(lambda: torch.matmul(a, b, out=out), lambda _: out.numpy())
+    out = torch.empty(case.out, dtype=a.dtype)
+    return Kernel(lambda: torch.matmul(a, b, out=out), lambda _: out.float().numpy())
 
 
 def images(x: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from tracejit.codegen.runtime.entry import ArrayArg
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad
 from tracejit.ir.graph import Builder, Graph, Node
-from tracejit.ir.types import F32, TensorType
+from tracejit.ir.types import BF16, F16, F32, TensorType
+
+DTYPES = {"f32": F32, "bf16": BF16, "f16": F16}
 
 
 def product(case: Product, a: Node, b: Node) -> Node:
@@ -45,8 +47,8 @@ def convolution(case: Convolution, first: Node, second: Node) -> Node:
 
 
 def make(case: Case, a: Floats, b: Floats) -> Kernel:
-    builder = Builder()
-    types = [TensorType(array.shape, F32) for array in (a, b)]
+    builder, dtype = Builder(), DTYPES[case.dtype]
+    types = [TensorType(array.shape, dtype) for array in (a, b)]
     first, second = (builder.input(*named) for named in zip("ab", types, strict=True))
     if isinstance(case, Product):
         out = product(case, first, second)
@@ -58,7 +60,12 @@ def make(case: Case, a: Floats, b: Floats) -> Kernel:
         raise TypeError(f"{case.name}: arguments are not {types}")
 
     call = compile_graph(graph).bind([ArrayArg(t.shape, t.dtype) for t in types], [], refuse)
-    return Kernel(lambda: call(a, b), lambda outputs: checked(case, a, b, np.asarray(outputs[0])))
+    given = a.astype(dtype), b.astype(dtype)
+    wide = [x.astype(np.float32) for x in given]
+    return Kernel(
+        lambda: call(*given),
+        lambda outputs: checked(case, *wide, np.asarray(outputs[0]).astype(np.float32)),
+    )
 
 
 if __name__ == "__main__":
