@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tracejit.codegen.cost import Cost, flops, moved, seconds
 from tracejit.codegen.objects import compiler_version
+from tracejit.codegen.per_body import PerBody
 from tracejit.codegen.program import is_call
 from tracejit.codegen.runtime.cache import cache_key, disk_cache
 from tracejit.codegen.runtime.host import HostCall, host_call, read_host_call
@@ -47,15 +48,15 @@ class Artifact:
 def artifact_of(plan: Plan, symbols: Mapping[Launch, str], program: str) -> Artifact:
     nests = [launch.plain for launch in plan.launches]
     cost = Cost(
-        flops=sum(map(flops, nests)),
-        bytes=sum(map(moved, nests)),
+        flops=sum(map(PerBody(flops), nests)),
+        bytes=sum(map(PerBody(moved), nests)),
         kernels=len(symbols),
         barriers=plan.barriers,
         arena_bytes=plan.arena_bytes,
     )
     unique = dict.fromkeys(symbol for launch, symbol in symbols.items() if not is_call(launch))
     calls = {symbol: host_call(u.kernel) for u, symbol in symbols.items() if is_call(u)}
-    estimate = sum(map(seconds, nests))
+    estimate = sum(map(PerBody(seconds), nests))
     return Artifact(tuple(unique), program, estimate, plan.parallel, cost, calls, plan.failure)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from tracejit.codegen.arena import Span, offsets
 from tracejit.codegen.blocking import block_sums
@@ -27,13 +28,15 @@ from tracejit.codegen.flow import (
     work_area,
 )
 from tracejit.codegen.launches import Launch, Plan, Slot, Turn
-from tracejit.codegen.lower import copied, is_copy, lower_group
+from tracejit.codegen.lower import copied, is_copy
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Call, Flow, For, Kernel, Load, Offset, Stmt, Store, walk
 from tracejit.codegen.nest_builder import Lowered
 from tracejit.codegen.packing import pack_columns
+from tracejit.codegen.per_body import PerBody
 from tracejit.codegen.schedule import schedule
 from tracejit.codegen.splitting import split_sums
+from tracejit.codegen.twins import PartsOnce, Twins
 from tracejit.ir.fusion import Fused
 from tracejit.ir.graph import Graph, Node
 from tracejit.ir.precedence import Precedence
@@ -51,9 +54,10 @@ def lower_all(fused: Fused, prefix: str = "k") -> list[Lowered]:
     # What a later group stores is not there yet: it may be a copy, and is read through until then.
     stored = set(fused.graph.inputs)
     lowered: list[Lowered] = []
+    twins = Twins()
     for n, group in enumerate(fused.groups):
         stored.update(group.outputs)
-        lowered += lower_group(group, stored, f"{prefix}{n}")
+        lowered += twins.lowered(group, stored, f"{prefix}{n}")
     return [low for low in lowered if low.kernel.body]
 
 
@@ -69,7 +73,8 @@ def plan(
     inner: of a body. Its threads run already; and a carry that cannot be replaced in place is a
     fresh output, for which the loop has a second place. single: for one thread.
     """
-    parts = [part for low in lowered for part in _parts(low, machine, single)]
+    cut = PartsOnce(lambda low: _parts(low, machine, single))
+    parts = [part for low in lowered for part in cut(low)]
     return _Planner(fused.graph, parts, machine, inner, single).plan()
 
 
@@ -139,6 +144,10 @@ class _Planner:
         self.order = Precedence(self.deps.__getitem__, range(len(lowered)))
         self.hosts = {k for k, low in enumerate(lowered) if _may_fail(low.kernel)}
         self.idle: set[int] = set()  # copies of what lies there already
+        self.scheduled = {
+            in_place: PerBody(partial(schedule, machine=machine, in_place=in_place))
+            for in_place in (False, True)
+        }
         self.work: dict[int, int] = {}
         self.rank: dict[int, int] = {}
         self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
@@ -172,8 +181,9 @@ class _Planner:
                 self.slots[node] = Slot("output", len(fresh))
                 fresh.append(position)
         self._pass_by_idle()
+        estimate = PerBody(seconds)
         times = [
-            0.0 if k in self.idle else seconds(low.plain) for k, low in enumerate(self.lowered)
+            0.0 if k in self.idle else estimate(low.plain) for k, low in enumerate(self.lowered)
         ]
         parallel = self._is_parallel(times)
         alone = [
@@ -331,7 +341,8 @@ class _Planner:
         sides = list(zip(low.kernel.buffers, slots, strict=False))
         stored = {slot for buffer, slot in sides if buffer.role != "in"}
         in_place = any(slot in stored for buffer, slot in sides if buffer.role in ("in", "inout"))
-        kernel = schedule(low.kernel, self.machine, in_place)
+        scheduled = self.scheduled[in_place](low.kernel)
+        kernel = replace(scheduled, name=low.kernel.name)
         return Launch(kernel, low.plain, slots, alone, wave, self.work.get(k, 0), turn)
 
 

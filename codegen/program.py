@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from tracejit.codegen import program_flow
 from tracejit.codegen.launches import Launch, Plan, Slot
 from tracejit.codegen.objects import SYMBOL
+from tracejit.codegen.per_body import PerBody
 from tracejit.codegen.program_lines import (
     BARRIER,
     DECLARE_BARRIER,
@@ -37,7 +38,8 @@ def emit_program(plan: Plan, symbols: Mapping[Launch, str], timed: bool = False)
     """
     module = Module(symbols, timed)
     main = module.emitted(plan, f"void @{SYMBOL}", plan.parallel)
-    declared = {symbol: _declaration(launch, symbol) for launch, symbol in symbols.items()}
+    launches = {symbol: launch for launch, symbol in symbols.items()}
+    declared = {symbol: module.declaration(launch, symbol) for symbol, launch in launches.items()}
     if plan.calls_host:
         declared["tj_host"] = "declare i1 @tj_host(ptr, ptr)"
     return "\n".join(
@@ -57,6 +59,7 @@ class Module:
     def __init__(self, symbols: Mapping[Launch, str], timed: bool) -> None:
         self.symbols = symbols
         self.timed = timed
+        self.starts, self.size_of = PerBody(starts), PerBody(size_of)
         self.numbers = {launch: n for n, launch in enumerate(symbols)} if timed else {}
         self.bodies: list[str] = []
         self._names: dict[int, str] = {}
@@ -71,6 +74,13 @@ class Module:
 
     def emitted(self, plan: Plan, head: str, team: bool) -> str:
         return Function(self, plan, head, team).text()
+
+    def declaration(self, launch: Launch, symbol: str) -> str:
+        if is_call(launch):
+            return f"@{symbol} = external global i8"
+        sized = self.size_of(launch.kernel) is not None
+        parameters = ["ptr"] * len(launch.slots) + ["i64"] * (2 + sized)
+        return f"declare void @{symbol}({', '.join(parameters)})"
 
 
 class Function:
@@ -132,7 +142,7 @@ class Function:
         args = [f"ptr {pointer}" for pointer in self._starts(number, launch)]
         alone = launch.alone and self.team
         share = "i64 0, i64 1" if alone else "i64 %tid, i64 %nt"
-        size = size_of(launch.kernel)
+        size = self.module.size_of(launch.kernel)
         share += "" if size is None else f", i64 {size}"
         call = [f"  call void @{symbol}({', '.join([*args, share])})"]
         self.lines += self._on_one_thread(number, launch, call) if alone else call
@@ -152,7 +162,7 @@ class Function:
     def _starts(self, number: int, launch: Launch) -> list[str]:
         """The addresses that the code of a kernel wants, which it shares with others."""
         found = []
-        start_of = starts(launch.kernel)
+        start_of = self.module.starts(launch.kernel)
         for n, (slot, buffer) in enumerate(zip(launch.slots, launch.kernel.buffers, strict=False)):
             pointer = self.pointers.of(slot)
             if start := start_of[buffer.name] * buffer.dtype.itemsize:
@@ -217,14 +227,6 @@ def may_fail(launch: Launch) -> bool:
     """Whether it is a host call, or control flow with one in it."""
     flow = launch.flow
     return is_call(launch) or (flow is not None and any(p.calls_host for p in flow.plans))
-
-
-def _declaration(launch: Launch, symbol: str) -> str:
-    if is_call(launch):
-        return f"@{symbol} = external global i8"
-    sized = size_of(launch.kernel) is not None
-    parameters = ["ptr"] * len(launch.slots) + ["i64"] * (2 + sized)
-    return f"declare void @{symbol}({', '.join(parameters)})"
 
 
 class Pointers:

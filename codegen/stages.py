@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 
 from tracejit.codegen import STAGES
@@ -12,6 +13,7 @@ from tracejit.codegen.llvm.emit import emit_kernel
 from tracejit.codegen.machine import Machine
 from tracejit.codegen.nest import Kernel, kernel_text
 from tracejit.codegen.objects import SYMBOL, Emitted, module_text
+from tracejit.codegen.per_body import PerBody
 from tracejit.codegen.plan import lower_all, plan
 from tracejit.codegen.program import emit_program, is_call
 from tracejit.codegen.runtime.toolchain import assembly
@@ -60,14 +62,16 @@ class Stages:
     @cached_property
     def symbols(self) -> dict[Launch, str]:
         """The function of each launch, also in bodies; equal kernels have one."""
-        return {launch: _symbol(kernel) for launch, kernel in self._code.items()}
+        symbol = PerBody(_symbol)
+        return {launch: symbol(kernel) for launch, kernel in self._code.items()}
 
     @cached_property
     def _code(self) -> dict[Launch, Kernel]:
         """Each launch's kernel as it is compiled."""
+        code = PerBody(shared_code)
         return {
-            launch: launch.kernel if is_call(launch) else shared_code(launch.kernel)
-            for launch in self.plan.flat()
+            u: u.kernel if is_call(u) else replace(code(u.kernel), name=u.kernel.name)
+            for u in self.plan.flat()
         }
 
     @cached_property
