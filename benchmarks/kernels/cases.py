@@ -219,9 +219,9 @@ LARGE: list[Case] = [
     for layout in ("NN", "NT", "TN", "TT")
 ]
 SHORT: list[Case] = [
-    Product(*sizes, layout, dtype=dtype)
+    Product(m, k, n, layout, dtype=dtype)
     for dtype in ("bf16", "f16")
-    for *sizes, layout in (
+    for m, k, n, layout in (
         (128, 128, 128, "NN"),
         (256, 256, 256, "NN"),
         (512, 512, 512, "NN"),

@@ -1,5 +1,7 @@
 """tracejit: a graph of one operation, through the native entry; and the peak of the machine."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.kernels.cases import Case, Convolution, Floats, Product
@@ -10,7 +12,7 @@ from tracejit.codegen.peak import peak_flops
 from tracejit.codegen.runtime.entry import ArrayArg
 from tracejit.ir import ops
 from tracejit.ir.convolution import conv_input_grad
-from tracejit.ir.graph import Builder, Graph, Node
+from tracejit.ir.graph import Array, Builder, Graph, Node
 from tracejit.ir.types import BF16, F16, F32, TensorType
 
 DTYPES = {"f32": F32, "bf16": BF16, "f16": F16}
@@ -61,11 +63,12 @@ def make(case: Case, a: Floats, b: Floats) -> Kernel:
 
     call = compile_graph(graph).bind([ArrayArg(t.shape, t.dtype) for t in types], [], refuse)
     given = a.astype(dtype), b.astype(dtype)
-    wide = [x.astype(np.float32) for x in given]
-    return Kernel(
-        lambda: call(*given),
-        lambda outputs: checked(case, *wide, np.asarray(outputs[0]).astype(np.float32)),
-    )
+    first_wide, second_wide = (x.astype(np.float32) for x in given)
+
+    def result(outputs: Sequence[Array]) -> Floats:
+        return checked(case, first_wide, second_wide, outputs[0].astype(np.float32))
+
+    return Kernel(lambda: call(*given), result)
 
 
 if __name__ == "__main__":
