@@ -10,6 +10,7 @@ import numpy as np
 import tracejit as tj
 
 STEP = 1e-6
+Transformed = Callable[[Callable[..., Any]], Callable[..., Any]]  # a way to run a function
 
 
 def alike(got: Any, want: Any, tolerance: float) -> None:
