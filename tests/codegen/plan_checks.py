@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from tracejit.codegen.launches import Launch, Plan, Slot
+from tracejit.codegen.lower import is_copy
 from tracejit.codegen.nest_builder import Lowered
 from tracejit.ir.graph import Node
 
@@ -98,10 +99,42 @@ def _check_slots(plan: Plan) -> None:
     assert {s.at for s in written if s.place == "output"} == set(range(len(plan.fresh)))
 
 
+def _left_out(plan: Plan, lowered: Sequence[Lowered]) -> dict[Node, Node]:
+    """Of the copies that the plan leaves out, what each would have been a copy of."""
+    run = {launch.plain.name for launch in plan.launches}
+    idle = (low for low in lowered if low.kernel.name not in run)
+    return {low.nodes[1]: low.nodes[0] for low in idle if is_copy(low)}
+
+
+class _Memory:
+    """Which value lies where. original: those that lie where another one lay before them."""
+
+    def __init__(self, original: dict[Node, Node]) -> None:
+        self.cells: dict[Touch, Node] = {}
+        self.original = original
+
+    def holds(self, touch: Touch) -> Node | None:
+        return next((n for t, n in self.cells.items() if t == touch), None)
+
+    def finds(self, touch: Touch, node: Node) -> bool:
+        there = self.holds(touch)
+        while there is not node and node in self.original:
+            node = self.original[node]
+        return there is node
+
+    def put(self, touch: Touch, node: Node) -> None:
+        for other in [t for t in self.cells if t.meets(touch)]:
+            del self.cells[other]
+        self.cells[touch] = node
+
+
 def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
-    """Runs the plan on names instead of numbers: each kernel must find the values that it wants."""
+    """Runs the plan on names instead of numbers: each kernel must find the values that it wants.
+
+    What a copy that is left out would have made is found where its original lies.
+    """
     nodes = {low.kernel.name: low.nodes for low in lowered}
-    memory: dict[Touch, Node] = {}
+    memory = _Memory(_left_out(plan, lowered))
     parts = Counter(
         node
         for low in lowered
@@ -109,38 +142,30 @@ def follow(plan: Plan, lowered: Sequence[Lowered]) -> None:
         if buffer.role == "part"
     )
 
-    def holds(touch: Touch) -> Node | None:
-        return next((n for t, n in memory.items() if t == touch), None)
-
-    def put(touch: Touch, node: Node) -> None:
-        for other in [t for t in memory if t.meets(touch)]:
-            del memory[other]
-        memory[touch] = node
-
     for position, node in enumerate(plan.graph.inputs):
-        put(_whole(Slot("input", position), node), node)
+        memory.put(_whole(Slot("input", position), node), node)
     for launch in plan.launches:
         spots = [_span(touch) for touch in touches(launch)]
         wanted = nodes.get(launch.plain.name)
         if wanted is None:  # a copy, made by the plan: from the first buffer to the second
-            source = holds(spots[0])
+            source = memory.holds(spots[0])
             assert source is not None, f"{launch.kernel.name} copies nothing:\n{plan}"
             wanted = (source, source)
         for spot, touch, node in zip(spots, touches(launch), wanted, strict=True):
             if touch.reads:
                 message = f"{launch.kernel.name} does not find {node}:\n{plan}"
-                assert holds(spot) is node and not parts[node], message
+                assert memory.finds(spot, node) and not parts[node], message
         buffers = launch.kernel.buffers
         for spot, touch, node, buffer in zip(spots, touches(launch), wanted, buffers, strict=False):
             if touch.writes:
-                together = buffer.role != "part" or holds(spot) is node
-                assert together or node not in memory.values(), "parts lie together"
-                put(spot, node)
+                together = buffer.role != "part" or memory.holds(spot) is node
+                assert together or node not in memory.cells.values(), "parts lie together"
+                memory.put(spot, node)
             parts[node] -= buffer.role == "part"
     for position, node in enumerate(plan.graph.outputs):
         donor = plan.graph.donated[position]
         home = Slot("input", donor) if donor is not None else _fresh(plan, position)
-        assert holds(_whole(home, node)) is node and not parts[node], (
+        assert memory.finds(_whole(home, node), node) and not parts[node], (
             f"output {position} is not in {home}:\n{plan}"
         )
 

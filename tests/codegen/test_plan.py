@@ -5,7 +5,7 @@ And donation: whatever an output takes over, the results are those of the graph 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from tracejit.ir import ops
 from tracejit.ir.fusion import fuse
 from tracejit.ir.graph import Array, Builder, Graph, Node
 from tracejit.ir.text import parse
-from tracejit.ir.types import F32, TensorType
+from tracejit.ir.types import F32, I32, TensorType
 
 
 def checked(graph: Graph) -> Plan:
@@ -104,6 +104,16 @@ def _matmul(x: Node, y: Node) -> Node:
     return ops.dot_general(x, y, ((1,), (0,)))
 
 
+def _rows(change: Callable[[Node, Node, Node], Node]) -> Callable[[Node, Node], Node]:
+    """A step that changes some rows of x by the first of y, one of them twice."""
+
+    def step(x: Node, y: Node) -> Node:
+        index = ops.abs(ops.iota(x.builder, (4,), 0, I32) * 2 - 3)
+        return change(x, index, ops.slice(y, (0, 0), (4, y.shape[1])))
+
+    return step
+
+
 _STEPS = (
     lambda x, y: x + y,
     lambda x, y: x * 0.5,
@@ -115,6 +125,8 @@ _STEPS = (
     lambda x, y: y + ops.unreduce(ops.reduce_sum(x, (0,)), x.shape, (0,)) * 0.1,
     lambda x, y: x * ops.broadcast(ops.reduce_max(ops.abs(y), (0, 1)), x.shape, ()) * 0.25,
     lambda x, y: ops.tanh(x),
+    _rows(ops.scatter_rows),
+    _rows(lambda x, index, y: ops.scatter_add_rows(x, index, y * 0.5)),
     lambda x, y: ops.pad(ops.slice(x, (1, 0), x.shape), 0.5, (0, 0), (1, 0)),
 )
 
@@ -291,6 +303,56 @@ def test_an_update_in_place_needs_no_copy_and_no_arena() -> None:
     plan = checked(graph)
     assert [launch.kernel.kind for launch in plan.launches] == ["contraction"]
     assert plan.arena_bytes == 0
+
+
+# Lines before and behind `%1 = scatter_rows TABLE, %n, %u`, what is returned, and the copies made.
+ROWS_CHANGED = {
+    "of a temporary": ("%0: f32[6,6] = exp %a", "", "%1", 0),
+    "of what is read before": (
+        "%0: f32[6,6] = exp %a", "%2: f32[6] = reduce_sum %0 axes=(0,)", "%1, %2", 0,
+    ),
+    "of what is given back too": ("%0: f32[6,6] = exp %a", "", "%1, %0", 1),
+    "of what is read together with them": (
+        "%0: f32[6,6] = exp %a", "%2: f32[6,6] = mul %0, %1", "%2", 1,
+    ),
+    "of an input": ("%0: f32[6,6] = reshape %a shape=(6,6)", "", "%1", 1),
+    "of an input that is donated": ("%0: f32[6,6] = reshape %a shape=(6,6)", "", "%1 -> %a", 0),
+    "of an input, and again": (
+        "%0: f32[6,6] = reshape %a shape=(6,6)", "%2: f32[6,6] = scatter_rows %1, %n, %u",
+        "%2 -> %a", 0,
+    ),
+    "twice of one": (
+        "%0: f32[6,6] = exp %a", "%2: f32[6,6] = scatter_add_rows %0, %n, %u", "%1, %2", 1,
+    ),
+    "and once more": (
+        "%0: f32[6,6] = exp %a", "%2: f32[6,6] = scatter_add_rows %1, %n, %u", "%2", 0,
+    ),
+    "by what is read of them": (
+        "%0: f32[6,6] = exp %a", "%2: f32[2,6] = slice %1 start=(0,0) stop=(2,6) step=(1,1)\n"
+        "%3: f32[6,6] = scatter_rows %1, %n, %2", "%3", 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS_CHANGED)
+def test_rows_are_changed_where_they_lie(name: str) -> None:
+    before, behind, results, copies = ROWS_CHANGED[name]
+    graph = parse(f"""
+func f(%a: f32[6,6], %n: i32[2], %u: f32[2,6]):
+  {before}
+  %1: f32[6,6] = scatter_rows %0, %n, %u
+  {behind}
+  return {results}
+""")
+    plan = checked(graph)
+    names = [launch.kernel.name for launch in plan.launches]
+    assert sum(name.endswith("init") for name in names) == copies, str(plan)
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=(6, 6)), np.array([5, -6]), rng.normal(size=(2, 6))]
+    arrays = [a.astype(n.dtype) for a, n in zip(arrays, graph.inputs, strict=True)]
+    for threads in (1, 3):
+        got = Runner([plan]).run(plan, arrays, threads, threads)
+        assert fault_in(without_donation(graph), arrays, got) is None, str(plan)
 
 
 def test_a_kernel_that_may_not_work_in_place_is_copied_back() -> None:
