@@ -13,6 +13,7 @@ from tests.codegen.running import MACHINES, Runner, fault_in, planned
 from tests.codegen.test_contractions import SMALL, product
 from tests.codegen.test_plan import without_donation
 from tracejit.codegen.nest import For, loops_of
+from tracejit.codegen.numba_program import run_program
 from tracejit.ir import ops
 from tracejit.ir.graph import Graph
 from tracejit.ir.types import F16, F32
@@ -75,6 +76,16 @@ def test_an_update_in_two_nests_is_in_place(name: str) -> None:
     for threads in (1, 3):
         got = runner.run(plan, arrays, threads)
         assert fault_in(without_donation(graph), arrays, got) is None
+
+
+def test_the_printed_program_packs_too() -> None:
+    """As plain Python: every element of the panels is stored before it is read."""
+    graph = product(130, 16, 135)
+    plan = planned(graph, replace(SMALL["256x16"], l2=4096))
+    assert [u.plain.name for u in plan.launches] == ["k0p", "k0"]
+    arrays = [np.ones(n.shape, "f4") * np.arange(n.shape[-1], dtype="f4") for n in graph.inputs]
+    (got,) = run_program(plan, arrays, use_numba=False)
+    np.testing.assert_array_equal(got, arrays[0] @ arrays[1])
 
 
 def test_each_column_is_in_one_nest() -> None:
