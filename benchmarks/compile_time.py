@@ -1,8 +1,8 @@
 """`python -m benchmarks.compile_time`: what importing, tracing and compiling cost.
 
 Three tables: `import tracejit` in fresh processes; tracing per operation; tracing and compiling a
-step of 10, 100 and 1,000 layers. All are processor times, of all threads, and the least of several
-runs: other work on the machine changes them little.
+training step (forward, backward, Adam) of 10, 100 and 1,000 layers. All are processor times, of all
+threads, and the least of several runs: other work on the machine changes them little.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -18,13 +19,21 @@ from rich.console import Console
 from rich.table import Table
 
 import tracejit as tj
+from benchmarks.peers.tracejit_peer import adam
 from benchmarks.rounds import ROOT, UNSET
 from tracejit.codegen import objects
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.machine import this_machine
 from tracejit.codegen.stages import Stages
+from tracejit.ir.garbage import uncollected
 
 WIDTH, BATCH = 32, 8
+STAGES = (
+    ("passes", "optimized"),
+    ("fusion", "fused"),
+    ("lower and plan", "plan"),
+    ("program", "program"),
+)
 OPS = 2000
 
 
@@ -60,6 +69,12 @@ def descent(params, x):
     return tj.tree.map(lambda p, g: p - 0.1 * g, params, grads), loss
 
 
+@partial(tj.jit, donate_argnames=("params", "m", "v"))
+def training(params, m, v, t, x):
+    loss, grads = tj.value_and_grad(residual)(params, x)
+    return *adam(params, m, v, t, grads), loss
+
+
 def layers(depth: int):
     rng = np.random.default_rng(0)
     weights = [np.float32(0.1) * rng.standard_normal((WIDTH, WIDTH), "f4") for _ in range(depth)]
@@ -74,7 +89,7 @@ def traced_seconds(function: Callable[..., object], *args: object) -> float:
 
 
 def compile_seconds(depth: int) -> tuple[dict[str, float], Stages]:
-    """Of a descent step of so many layers, nothing known before; and the stages that it takes."""
+    """Of a training step of so many layers, nothing known before; and the stages that it takes."""
     parts: dict[str, float] = {}
     start = time.process_time()
 
@@ -83,12 +98,16 @@ def compile_seconds(depth: int) -> tuple[dict[str, float], Stages]:
         parts[name] = time.process_time() - start
         start = time.process_time()
 
-    graph = tj.jit(descent).lower(*layers(depth)).graph
+    params, x = layers(depth)
+    zeros = tj.tree.map(np.zeros_like, params)
+    start = time.process_time()
+    graph = training.lower(params, zeros, zeros, 1.0, x).graph
     lap("trace")
     stages = Stages(graph, this_machine())
-    for name, stage in (("passes", "optimized"), ("fusion", "fused"), ("plan", "plan")):
-        getattr(stages, stage)
-        lap(name)
+    with uncollected():
+        for name, stage in STAGES:
+            getattr(stages, stage)
+            lap(name)
     objects.forget()
     start = time.process_time()
     compile_graph(graph)
@@ -136,6 +155,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     os.environ["TRACEJIT_CACHE"] = "0"
+    warnings.simplefilter("ignore", tj.errors.UnrolledLoopWarning)
     console = Console(width=140)
     for make in (import_table, trace_table, depth_table):
         console.print(make(options.repeats))
