@@ -27,7 +27,9 @@ from tracejit.codegen.runtime.team_ir import NESTED
 from tracejit.ir import config
 
 SPIN_SECONDS = 50e-6  # about what it costs to park a thread and wake it up
-CROWDED_YIELDS = 20  # a team that shares CPUs yields so often, then parks
+CROWDED_YIELDS = 20  # an idle worker of a team that shares CPUs yields so often, then parks
+# At a barrier the others are at work, on the same CPUs: they are soon there, and waking is slow.
+CROWDED_BARRIER_YIELDS = 400
 STACK_BYTES = 8 << 20  # musl and macOS give threads far less
 POLL_SECONDS = 10e-6
 STOP_SECONDS = 2.0  # how long an exiting process waits for a run to end
@@ -141,6 +143,7 @@ class Team:
         self._spins = self._spins or _spins(self._pause)
         self._block.spins = 0 if crowded else self._spins
         self._block.yields = CROWDED_YIELDS if crowded else 0
+        self._block.barrier_yields = CROWDED_BARRIER_YIELDS if crowded else 0
 
     def _start(self, tid: int) -> None:
         """Adds one worker, and waits until it is in its loop, where it needs no GIL."""

@@ -32,9 +32,10 @@ class Block(ctypes.Structure):
         ("nthreads", ctypes.c_int64),  # of this run
         ("size", ctypes.c_int64),  # members, the caller's thread included
         ("spins", ctypes.c_int64),  # pauses before a waiting thread yields its CPU
-        ("yields", ctypes.c_int64),  # yields before it parks
+        ("yields", ctypes.c_int64),  # yields before an idle worker parks
+        ("barrier_yields", ctypes.c_int64),  # yields before a thread at a barrier parks
         ("cell", LockCell),
-        ("padding0", _padding(64)),
+        ("padding0", _padding(72)),
         ("running", ctypes.c_int64),  # workers that have not finished this run
         ("padding1", _padding(8)),
         ("arrived", ctypes.c_int64),  # threads at the barrier, and LATE of `waiting_ir`

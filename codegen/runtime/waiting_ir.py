@@ -161,7 +161,7 @@ each:
   br i1 %more, label %each, label %out
 others:
   {BLOCK.load("%spins", "%team", "spins")}
-  {BLOCK.load("%yields", "%team", "yields")}
+  {BLOCK.load("%yields", "%team", "barrier_yields")}
   %came = call i1 @wait(ptr %epoch.at, i64 %epoch, i1 false, i64 %spins, i64 %yields)
   br i1 %came, label %out, label %late
 late:

@@ -50,10 +50,10 @@ def impatient():
     """A team whose threads park at once wherever they wait."""
     team().ensure(4)
     block = team()._block
-    before = block.spins, block.yields
-    block.spins, block.yields = 0, 0
+    before = block.spins, block.yields, block.barrier_yields
+    block.spins, block.yields, block.barrier_yields = 0, 0, 0
     yield
-    block.spins, block.yields = before
+    block.spins, block.yields, block.barrier_yields = before
 
 
 @pytest.mark.parametrize("nthreads", [2, 4])
