@@ -147,4 +147,4 @@ def test_a_kernel_that_is_slightly_wrong_is_refused(case):
     by = 1e-4 + 4 * ROUNDING[case.dtype]
     bent = out * (1 + by * np.sign(np.random.default_rng(0).standard_normal(out.shape)))
     with pytest.raises(ArithmeticError, match=r"off by .* of its norm, over [345]e-0[346]"):
-        checked(case, a, b, bent)
+        checked(case, a, b, out=bent)

@@ -115,17 +115,52 @@ class Convolution:
         return {"forward": self.result, "input": self.image, "weight": self.weights}[self.direction]
 
 
-Case = Product | Convolution
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """softmax(q k^T / sqrt(width)) v of q, k, v: [batch, heads, length, width].
+
+    causal: of the keys up to the query's place. back: the gradients at q, k and v too, given that
+    of the result; the four as one array.
+    """
+
+    batch: int
+    heads: int
+    length: int
+    width: int
+    causal: bool = True
+    back: bool = False
+    dtype: str = "f32"
+
+    @property
+    def name(self) -> str:
+        how = f"{'causal' if self.causal else 'full'}{', and back' if self.back else ''}"
+        return f"{self.batch} x {self.heads} x {self.length} x {self.width} {how}"
+
+    @property
+    def flops(self) -> int:
+        """Of two products forward and four back; of half the pairs where half are looked at."""
+        pairs = self.batch * self.heads * self.length**2 // (1 + self.causal)
+        return 2 * pairs * self.width * (6 if self.back else 2)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.batch, self.heads, self.length, self.width),) * (4 if self.back else 3)
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        return ((4,) if self.back else ()) + self.shapes[0]
+
+
+Case = Product | Convolution | Attention
 
 
 # Of the norm of a result, what its dtype rounds off.
 ROUNDING = {"f32": 6e-8, "bf16": 4e-3, "f16": 5e-4}
 
 
-def operands(case: Case) -> tuple[Floats, Floats]:
+def operands(case: Case) -> tuple[Floats, ...]:
     """In f32, whatever the case's dtype: each side converts them."""
-    a, b = case.shapes
-    return _random(a, 0), _random(b, 1)
+    return tuple(_random(shape, seed) for seed, shape in enumerate(case.shapes))
 
 
 def probe(case: Case, out: np.ndarray) -> float:
@@ -232,9 +267,17 @@ SHORT: list[Case] = [
         (333, 555, 777, "TT"),
     )
 ]
+SEQUENCES = ((8, 4, 128, 32), (4, 8, 256, 64), (2, 8, 512, 64), (1, 8, 1024, 64), (1, 8, 2048, 64))
+ATTENTIONS: list[Case] = [
+    Attention(*sizes, causal, back)
+    for sizes in SEQUENCES
+    for causal in (True, False)
+    for back in (False, True)
+]
 CASES: dict[str, list[Case]] = {
     "products": PRODUCTS,
     "convolutions": CONVOLUTIONS,
     "large products": LARGE,
     "short floats": SHORT,
+    "attention": ATTENTIONS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.kernels.cases import ROUNDING, Case, Convolution, Floats, Product
+from benchmarks.kernels.cases import ROUNDING, Attention, Case, Convolution, Floats, Product
 
 Doubles = NDArray[np.float64]
 Part = tuple[slice | int, ...]  # an index into the result
@@ -14,15 +14,37 @@ Part = tuple[slice | int, ...]  # an index into the result
 TOLERANCE = 3e-6
 
 
-def checked(case: Case, a: Floats, b: Floats, out: Floats) -> Floats:
+def checked(case: Case, *operands: Floats, out: Floats) -> Floats:
     """`out`. Raises ArithmeticError where its part is off the exact one by more than TOLERANCE and
     what its dtype rounds off."""
-    part, exact = product(case, a, b) if isinstance(case, Product) else convolution(case, a, b)
+    if isinstance(case, Attention):
+        part, exact = attention(case, *operands)
+    elif isinstance(case, Product):
+        part, exact = product(case, *operands)
+    else:
+        part, exact = convolution(case, *operands)
     off = np.linalg.norm(out[part] - exact) / np.linalg.norm(exact)
     most = TOLERANCE + ROUNDING[case.dtype]
     if not off <= most:
         raise ArithmeticError(f"{case.name}: off by {off:.1e} of its norm, over {most:.0e}")
     return out
+
+
+def attention(case: Attention, *operands: Floats) -> tuple[Part, Doubles]:
+    """The last head."""
+    q, k, v, *gradient = (x[-1, -1].astype(float) for x in operands)
+    scores = q @ k.T / np.sqrt(case.width)
+    if case.causal:
+        scores = np.where(np.tri(case.length, dtype=bool), scores, -np.inf)
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    weights /= weights.sum(1, keepdims=True)
+    y = weights @ v
+    if not gradient:
+        return (-1, -1), y
+    (g,) = gradient
+    of_scores = weights * (g @ v.T - (g * y).sum(1, keepdims=True)) / np.sqrt(case.width)
+    found = np.stack([y, of_scores @ k, of_scores.T @ q, weights.T @ g])
+    return (slice(None), -1, -1), found
 
 
 def product(case: Product, a: Floats, b: Floats) -> tuple[Part, Doubles]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.cases import CASES, Case, Floats, operands, probe
+from benchmarks.kernels.cases import CASES, operands, probe
 
 # Runs a kernel once and waits until it is done.
 Run = Callable[[], object]
@@ -28,7 +28,7 @@ class Kernel:
 
 
 # Gets a case and its operands, as they lie in memory.
-Make = Callable[[Case, Floats, Floats], Kernel]
+Make = Callable[..., Kernel]
 
 
 def _times(run: Run, seconds: float) -> list[float]:

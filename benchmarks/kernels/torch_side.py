@@ -4,14 +4,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.kernels.cases import Case, Convolution, Floats, Product
+from benchmarks.kernels.cases import Attention, Case, Convolution, Floats, Product
 from benchmarks.kernels.stopwatch import Kernel, main
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
-def make(case: Case, a: Floats, b: Floats) -> Kernel:
-    first, second = (torch.from_numpy(x).to(DTYPES[case.dtype]) for x in (a, b))
+def attention(case: Attention, arrays: list[Tensor]) -> Kernel:
+    if not case.back:
+        return Kernel(
+            lambda: F.scaled_dot_product_attention(*arrays, is_causal=case.causal),
+            lambda y: y.numpy(),
+        )
+    with torch.inference_mode(False):
+        *inputs, gradient = (x.clone().requires_grad_(n < 3) for n, x in enumerate(arrays))
+
+    def run() -> list[Tensor]:
+        with torch.inference_mode(False), torch.enable_grad():
+            y = F.scaled_dot_product_attention(*inputs, is_causal=case.causal)
+            return [y.detach(), *torch.autograd.grad(y, inputs, gradient)]
+
+    return Kernel(run, lambda found: torch.stack(found).numpy())
+
+
+def make(case: Case, *operands: Floats) -> Kernel:
+    given = [torch.from_numpy(x).to(DTYPES[case.dtype]) for x in operands]
+    if isinstance(case, Attention):
+        return attention(case, given)
+    first, second = given
     if isinstance(case, Product):
         return product(case, first, second)
     return convolution(case, first, second)

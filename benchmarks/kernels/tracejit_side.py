@@ -1,12 +1,15 @@
 """tracejit: a graph of one operation, through the native entry; and the peak of the machine."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from benchmarks.kernels.cases import Case, Convolution, Floats, Product
+import tracejit as tj
+from benchmarks.kernels.cases import Attention, Case, Convolution, Floats, Product
 from benchmarks.kernels.reference import checked
 from benchmarks.kernels.stopwatch import Kernel, main
+from tracejit import nn
 from tracejit.codegen.compile import compile_graph
 from tracejit.codegen.peak import peak_flops
 from tracejit.codegen.runtime.entry import ArrayArg
@@ -48,7 +51,28 @@ def convolution(case: Convolution, first: Node, second: Node) -> Node:
     return ops.reshape(out, case.out)
 
 
-def make(case: Case, a: Floats, b: Floats) -> Kernel:
+def attention(case: Attention, arrays: tuple[Floats, ...]) -> Kernel:
+    def forward(q: Any, k: Any, v: Any) -> Any:
+        return nn.scaled_dot_product_attention(q, k, v, is_causal=case.causal)
+
+    @tj.jit
+    def run(q: Any, k: Any, v: Any, *gradient: Any) -> Any:
+        if not case.back:
+            return (forward(q, k, v),)
+        y, pull = tj.vjp(forward, q, k, v)
+        return y, *pull(*gradient)
+
+    def result(found: Sequence[Array]) -> Floats:
+        whole = np.stack(found).astype(np.float32, copy=False)
+        return checked(case, *arrays, out=whole.reshape(case.out))
+
+    return Kernel(lambda: run(*arrays), result)
+
+
+def make(case: Case, *operands: Floats) -> Kernel:
+    if isinstance(case, Attention):
+        return attention(case, operands)
+    a, b = operands
     builder, dtype = Builder(), DTYPES[case.dtype]
     types = [TensorType(array.shape, dtype) for array in (a, b)]
     first, second = (builder.input(*named) for named in zip("ab", types, strict=True))
@@ -66,7 +90,7 @@ def make(case: Case, a: Floats, b: Floats) -> Kernel:
     first_wide, second_wide = (x.astype(np.float32) for x in given)
 
     def result(outputs: Sequence[Array]) -> Floats:
-        return checked(case, first_wide, second_wide, outputs[0].astype(np.float32))
+        return checked(case, first_wide, second_wide, out=outputs[0].astype(np.float32))
 
     return Kernel(lambda: call(*given), result)
 
