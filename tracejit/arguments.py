@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from tracejit import tree
 from tracejit.errors import DonationError, DTypeError, StaticArgumentError
@@ -216,15 +217,18 @@ def input_name(argument: Argument) -> str:
 
 def check_donation(arguments: Sequence[Argument], leaves: Sequence[Any], donated: set[int]) -> None:
     """Raises DonationError where donated memory is also another argument's."""
-    for i in donated:
-        a = leaves[i]
-        for j, b in enumerate(leaves):
-            if i == j or not isinstance(b, np.ndarray) or not isinstance(a, np.ndarray):
-                continue
-            if np.may_share_memory(a, b) and np.shares_memory(a, b):
+    arrays = [(i, leaf) for i, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)]
+    spans = sorted((*byte_bounds(array), i) for i, array in arrays if array.size)
+    for n, (_, end, i) in enumerate(spans):
+        for k in range(n + 1, len(spans)):
+            start, _, j = spans[k]
+            if start >= end:
+                break
+            if not donated.isdisjoint((i, j)) and np.shares_memory(leaves[i], leaves[j]):
+                first, second = sorted((i, j), key=lambda k: (k not in donated, k))
                 raise DonationError(
-                    f"{arguments[i].label} is donated, but {arguments[j].label} uses the same"
-                    f" memory{here()}; pass a copy of one of them"
+                    f"{arguments[first].label} is donated, but {arguments[second].label} uses the"
+                    f" same memory{here()}; pass a copy of one of them"
                 )
 
 

@@ -206,6 +206,16 @@ def test_donated_twice_after_a_good_call() -> None:
     assert "b uses the same memory" in message(errors.DonationError, lambda: f(x, x))
 
 
+def test_donated_memory_is_found_among_many_arrays() -> None:
+    """Whatever begins or ends between; neighbours, interleaved and empty arrays are apart."""
+    f = tj.jit(lambda a, p: (a + 1, p), donate_argnames=("a",), target="interpreter")
+    x = np.zeros(40, np.float32)
+    apart = [x[:4], x[9:], x[4:9:2], x[6:6], np.zeros(3, np.float32)]
+    f(x[5:9:2], apart)
+    said = message(errors.DonationError, lambda: f(x[30:32], [*apart, x[1:3]]))
+    assert "a is donated, but p[1] uses the same memory" in said
+
+
 def test_static_arguments() -> None:
     said = message(
         errors.StaticArgumentError, lambda: jitted(lambda x, n: x, X, [1], static_argnames=("n",))
