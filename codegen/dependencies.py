@@ -74,8 +74,7 @@ class Dependencies:
 
     def pass_by_idle(self) -> None:
         """Who waits for a kernel that is not run waits for what that would have waited for."""
-        for k in sorted(self.idle, key=self.order.place.__getitem__):
-            for before in self.before:
-                if k in before:
-                    before.remove(k)
-                    before.update(self.before[k])
+        for k in sorted(range(len(self.before)), key=self.order.place.__getitem__):
+            for passed in self.before[k] & self.idle:
+                self.before[k].remove(passed)
+                self.before[k].update(self.before[passed])

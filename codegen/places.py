@@ -31,6 +31,7 @@ class Places:
         self.slots: dict[Node, Slot] = {n: Slot("input", i) for i, n in enumerate(graph.inputs)}
         self.fresh: list[int] = []
         self._original: dict[Node, Node] = {}
+        self._copy: dict[Node, Node] = {}
         for position, (node, donor) in enumerate(zip(graph.outputs, graph.donated, strict=True)):
             own = donor is not None and node is graph.inputs[donor]
             if donor is None or not (own or self._donate(node, donor, inner)):
@@ -108,19 +109,22 @@ class Places:
 
         A source that shares its place with another copy may have been changed there.
         """
-        if source in self.slots or source in self._original.values():
+        if source in self.slots or source in self._copy:
             return
         if target not in self.deps.writers:  # copied back into an input, for want of a better way
             return
-        alike = [n for n in (target, *self._original) if self.root(n) is target]
-        done = {k, *self.deps.idle}
-        readers = set(self.deps.readers[source]) - done
-        changes = {w for n in alike for w in self.deps.writers[n]} - done
+        idle = self.deps.idle | {k}
+        readers = set(self.deps.readers[source]) - idle
+        changes = set(self.deps.writers[target]) - idle
+        last = target
+        while not changes and last in self._copy:  # behind a change, others follow in any case
+            last = self._copy[last]
+            changes = set(self.deps.writers[last]) - idle
         if not self.deps.may_follow(readers, changes):
             return
         place = self.slots.get(target)
         if place is None:
-            self._original[target] = source
+            self._original[target], self._copy[source] = source, target
         elif place.place == "output":
             self.slots[source] = place
         elif not self._replace(source, self.graph.inputs[place.at]):
