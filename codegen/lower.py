@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from tracejit.codegen.lower_contraction import lower_contraction
 from tracejit.codegen.lower_row import lower_row
@@ -45,8 +46,19 @@ def lower(group: Group, stored: Collection[Node], name: str) -> Lowered:
         "host": _lower_host,
         "control": _lower_control,
     }
+    if source := _reshaped(group, stored):
+        return replace(copied(name, source, group.outputs[0]), members=group.outputs)
     nest = Nest(group, stored)
     return nest.finished(name, kinds[group.kind](nest))
+
+
+def _reshaped(group: Group, stored: Collection[Node]) -> Node | None:
+    """What a group has to copy that stores a value in another shape, and does nothing else."""
+    node, *others = group.at
+    if others or node.op != "reshape":
+        return None
+    source = whole(node.inputs[0], stored)
+    return source if source in stored else None
 
 
 def lower_group(group: Group, stored: Collection[Node], name: str) -> list[Lowered]:
