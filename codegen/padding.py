@@ -20,6 +20,8 @@ from tracejit.ir.graph import Node
 PADDED = frozenset({"conv", "conv_weight_grad"})
 # Cycles in which an element of x is stored once more, among the zeros.
 COPY = 1.0
+# Columns that fill less than one part in so many of a vector: then a conv sums vectors of channels.
+FEW = 4
 
 Sides = list[tuple[int, int]]
 
@@ -74,10 +76,6 @@ def stored_zeros(node: Node, machine: Machine) -> Sides:
 def sums_channels(w: Node, lanes: int) -> bool:
     """Whether a conv with these weights has few columns, so that it sums vectors of channels."""
     return w.shape[-1] * FEW <= lanes and w.shape[-2] % lanes == 0
-
-
-# Columns that fill less than one part in so many of a vector.
-FEW = 4
 
 
 def _last_bounded(node: Node, machine: Machine) -> bool:
