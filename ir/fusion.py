@@ -56,7 +56,7 @@ def fuse(graph: Graph) -> Fused:
     """
     graph = _distinct_outputs(graph)
     order = graph.nodes()
-    fuser = Fuser(order)
+    fuser = Fuser(order, graph.outputs)
     outputs = set(graph.outputs)
     for node in order:
         fuser.place(node)

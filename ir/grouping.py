@@ -26,13 +26,13 @@ from tracejit.ir.types import Shape
 class Grouping:
     """What the walk over a graph's nodes has placed so far."""
 
-    def __init__(self, order: Sequence[Node]) -> None:
+    def __init__(self, order: Sequence[Node], outputs: Sequence[Node]) -> None:
         self.position = {node: n for n, node in enumerate(order)}
         self.group_of: dict[Node, Draft] = {}
         self.view_of: dict[Node, Draft] = {}
         self.borders: list[Draft] = []
         self.parts = Parts()
-        self.rows = RowGroups(order)
+        self.rows = RowGroups(order, outputs)
         self.order = Precedence(DEPS)
         self._axes = 0
 

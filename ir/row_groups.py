@@ -15,9 +15,10 @@ Space = tuple[Shape, tuple[int, ...]]
 class RowGroups:
     """Looked up for every reduction: by the readers of its operand, not one group after another."""
 
-    def __init__(self, order: Sequence[Node]) -> None:
+    def __init__(self, order: Sequence[Node], outputs: Sequence[Node]) -> None:
         self._spaces: dict[Space, dict[Draft, int]] = {}
         self._readers: dict[Node, list[Node]] = {}
+        self._outputs = frozenset(outputs)
         for node in order:
             for operand in node.inputs:
                 self._readers.setdefault(through_movement(operand), []).append(node)
@@ -38,5 +39,5 @@ class RowGroups:
         return sorted((d for d in found if d is not None and d in drafts), key=drafts.__getitem__)
 
     def read_once(self, node: Node) -> bool:
-        """Whether one node reads it, and none of its views."""
-        return len(self._readers.get(node, ())) == 1
+        """Whether one node needs it, and none of its views."""
+        return len(self._readers.get(node, ())) == 1 and node not in self._outputs
