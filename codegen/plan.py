@@ -12,6 +12,7 @@ from functools import partial
 
 from tracejit.codegen.arena import Span, offsets
 from tracejit.codegen.blocking import block_sums
+from tracejit.codegen.column_sums import column_sums
 from tracejit.codegen.cost import seconds
 from tracejit.codegen.dealing import dealt, turns
 from tracejit.codegen.dependencies import Dependencies
@@ -70,7 +71,8 @@ def plan(
     fresh output, for which the loop has a second place. single: for one thread.
     """
     cut = PartsOnce(lambda low: _parts(low, machine, single))
-    parts = [part for low in lowered for part in cut(low)]
+    summed = column_sums(lowered, fused.graph, machine)
+    parts = [part for low in summed for part in cut(low)]
     return _Planner(fused.graph, parts, machine, inner, single).plan()
 
 

@@ -21,6 +21,7 @@ from tracejit.codegen.nest import (
     Loop,
     Stmt,
     Store,
+    loops_of,
     parallel_loops,
     walk,
 )
@@ -45,6 +46,8 @@ def schedule(kernel: Kernel, machine: Machine, in_place: bool = True) -> Kernel:
     """
     if kernel.kind in ("host", "control"):
         return kernel
+    if any(loop.tiles for loop in loops_of(kernel.body)):
+        return hoist(kernel)  # its tiles are a part of what it computes
     blocked = any(isinstance(s, For) and not s.loop.parallel for s in kernel.body)
     if kernel.kind == "contraction" and blocked:
         return _blocked(hoist(kernel), machine)

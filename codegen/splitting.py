@@ -16,7 +16,9 @@ from tracejit.codegen.nest import (
     Buffer,
     Fold,
     For,
+    IndexValue,
     Kernel,
+    Let,
     Load,
     Loop,
     Offset,
@@ -91,22 +93,66 @@ def _two(
     parts: int,
 ) -> list[Lowered]:
     shape = [parts, *(loop.extent for loop in loops)]
-    count = len(kernel.buffers)
+    count = fresh_buffer(kernel)
     buffers = [
         Buffer(f"b{count + n}", acc.dtype, prod(shape), "out") for n, acc in enumerate(fold.accs)
     ]
     builder = lowered.nodes[0].builder
     nodes = tuple(builder.input("parts", TensorType(tuple(shape), b.dtype)) for b in buffers)
-    index: Index = tuple(axis_index(loop.axis) for loop in (Loop("part", parts), *loops))
-    place = Offset(linear(index, shape))
-    first = _first(body, fold, parts, buffers, place)
-    second = _second(body, fold, parts, buffers, place)
-    inputs = tuple(replace(b, role="in") for b in buffers)
+    first = _first(body, fold, parts, buffers, _place(loops, shape))
     around = (Loop("part", parts, True), *loops)
     return [
         kernel_of(lowered, kernel, "a", _wrapped(around, first), buffers, nodes),
-        kernel_of(lowered, kernel, "", _wrapped(loops, second), inputs, nodes),
+        folded_parts(lowered, kernel, loops, body, fold, nodes),
     ]
+
+
+def _place(loops: Sequence[Loop], shape: Sequence[int]) -> Offset:
+    index: Index = tuple(axis_index(loop.axis) for loop in (Loop("part", shape[0]), *loops))
+    return Offset(linear(index, shape))
+
+
+def folded_parts(
+    lowered: Lowered,
+    kernel: Kernel,
+    loops: Sequence[Loop],
+    body: Sequence[Stmt],
+    fold: Fold,
+    nodes: Sequence[Node],
+) -> Lowered:
+    """A kernel that folds parts of its sums instead of everything.
+
+    nodes: of each accumulator its parts, [parts, *loops].
+    """
+    count = fresh_buffer(kernel)
+    buffers = [Buffer(f"b{count + n}", p.dtype, p.type.size, "in") for n, p in enumerate(nodes)]
+    shape = nodes[0].shape
+    second = _second(body, fold, shape[0], buffers, _place(loops, shape))
+    return kernel_of(lowered, kernel, "", _wrapped(loops, _used(second)), buffers, tuple(nodes))
+
+
+def fresh_buffer(kernel: Kernel) -> int:
+    """The number from which on names of buffers are free."""
+    return 1 + max((int(b.name[1:]) for b in kernel.buffers if b.name[0] == "b"), default=-1)
+
+
+def _used(body: Sequence[Stmt]) -> list[Stmt]:
+    """A block without what nobody in it reads."""
+    read: set[str] = set()
+    done: list[Stmt] = []
+    for stmt in reversed(body):
+        if isinstance(stmt, Let | Load | IndexValue) and stmt.name not in read:
+            continue
+        done.append(stmt)
+        match stmt:
+            case Let():
+                read |= {arg for arg in stmt.args if isinstance(arg, str)}
+            case Load():
+                read |= {value for value, _ in stmt.index.dynamic}
+            case Store():
+                read |= {value for value, _ in stmt.index.dynamic}
+                read |= {stmt.value} if isinstance(stmt.value, str) else set()
+    return done[::-1]
 
 
 def _first(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from tracejit.codegen.lower import lower, lower_group
@@ -30,12 +30,21 @@ class PartsOnce:
         first, parts = known
         if parts == [first]:
             return [low]
-        theirs, ours = (*first.nodes, *first.members), (*low.nodes, *low.members)
-        nodes = dict(zip(theirs, ours, strict=True))
-        for node in (node for part in parts for node in part.nodes if node not in nodes):
-            nodes[node] = node.builder.input(str(node.attrs["name"]), node.type)
+        nodes = counterparts([first], [low], parts)
         old, new = first.kernel.name, low.kernel.name
         return [like(part, nodes, lambda name: new + name.removeprefix(old)) for part in parts]
+
+
+def counterparts(
+    theirs: Sequence[Lowered], ours: Sequence[Lowered], parts: Sequence[Lowered]
+) -> dict[Node, Node]:
+    """The values of kernels in those of their twins; a fresh one for what only `parts` have."""
+    nodes: dict[Node, Node] = {}
+    for them, us in zip(theirs, ours, strict=True):
+        nodes |= zip((*them.nodes, *them.members), (*us.nodes, *us.members), strict=True)
+    for node in (node for part in parts for node in part.nodes if node not in nodes):
+        nodes[node] = node.builder.input(str(node.attrs["name"]), node.type)
+    return nodes
 
 
 class Twins:

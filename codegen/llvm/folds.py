@@ -77,7 +77,17 @@ class Folds:
     def _around(self, fold: Fold, acc: Acc, around: tuple[str, ...]) -> tuple[str, ...]:
         """The jammed axes around a fold that an accumulator varies along."""
         axes: dict[str, set[str]] = {}
-        for stmt in fold.body:
+        self._note_axes(fold.body, axes)
+        found = set().union(*(self._axes_of(a, axes) for a in acc.args if isinstance(a, str)))
+        # The vector axis goes last: its vectors are loaded once and stay, while each broadcast of
+        # the other side is used up before the next one is loaded.
+        return tuple(
+            sorted((a for a in around if a in found), key=lambda a: a == self.points.vector)
+        )
+
+    def _note_axes(self, body: Sequence[Stmt], axes: dict[str, set[str]]) -> None:
+        """The axes that values of a block vary along, by name."""
+        for stmt in body:
             if isinstance(stmt, Let):
                 names = [a for a in stmt.args if isinstance(a, str)]
                 axes[stmt.name] = set().union(*(self._axes_of(n, axes) for n in names))
@@ -87,12 +97,11 @@ class Folds:
                 )
             elif isinstance(stmt, IndexValue):
                 axes[stmt.name] = set(stmt.index.axes())
-        found = set().union(*(self._axes_of(a, axes) for a in acc.args if isinstance(a, str)))
-        # The vector axis goes last: its vectors are loaded once and stay, while each broadcast of
-        # the other side is used up before the next one is loaded.
-        return tuple(
-            sorted((a for a in around if a in found), key=lambda a: a == self.points.vector)
-        )
+            elif isinstance(stmt, Fold):
+                self._note_axes(stmt.body, axes)
+                for acc in stmt.accs:
+                    names = [a for a in acc.args if isinstance(a, str)]
+                    axes[acc.name] = set().union(*(self._axes_of(n, axes) for n in names))
 
     def _axes_of(self, name: str, local: dict[str, set[str]]) -> set[str]:
         return local[name] if name in local else set(self.points.held[name].axes)

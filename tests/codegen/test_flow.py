@@ -237,7 +237,7 @@ func f(%w: f32[24,40], %xs: f32[9,25600,24]):
 func turn(%w: f32[24,40], %x: f32[25600,24]):
   %0: f32[25600,40] = dot_general %x, %w contract=((1,),(0,)) batch=((),())
   %1: f32[25600,40] = tanh %0
-  %2: f32[40] = reduce_sum %1 axes=(0,)
+  %2: f32[40] = reduce_max %1 axes=(0,)
   return %2
 """
     (loop,) = (u.flow for u in compile_graph(parse(text)).plan.launches if u.flow is not None)

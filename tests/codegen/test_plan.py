@@ -13,9 +13,10 @@ import pytest
 
 from tests.codegen.nest_interpreter import interpret
 from tests.codegen.plan_checks import check, follow
-from tests.codegen.running import Runner, fault_in, planned
+from tests.codegen.running import USUAL, Runner, fault_in, planned
 from tests.fuzz.generate import random_graph
 from tests.fuzz.inputs import random_inputs
+from tracejit.codegen.column_sums import column_sums
 from tracejit.codegen.launches import Launch, Plan
 from tracejit.codegen.plan import lower_all
 from tracejit.ir import ops
@@ -30,9 +31,9 @@ def checked(graph: Graph) -> Plan:
     fused = fuse(graph)
     made = planned(graph, passes=False)
     check(made)
-    lowered = lower_all(fused)
+    lowered = column_sums(lower_all(fused), fused.graph, USUAL)
     names = dict(zip(fused.graph.nodes(), made.graph.nodes(), strict=True))
-    follow(made, [replace(low, nodes=tuple(names[n] for n in low.nodes)) for low in lowered])
+    follow(made, [replace(low, nodes=tuple(names.get(n, n) for n in low.nodes)) for low in lowered])
     return made
 
 
