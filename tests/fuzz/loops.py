@@ -17,7 +17,7 @@ from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.types import BOOL, F64, I32, DType, TensorType, is_float
 
 STEPS = 6  # operations of a body, at most
-WEIGHTS = ("unary", "binary", "binary", "reduce", "row", "move", "select", "dot", "gather")
+WEIGHTS = ("unary", "binary", "binary", "reduce", "row", "move", "select", "dot", "gather", "scatter")
 
 
 class LoopGenerator(Generator):
@@ -69,20 +69,20 @@ class LoopGenerator(Generator):
         return [self.pick(self.values) for _ in range(int(self.rng.integers(0, most + 1)))]
 
     def loop_scan(self) -> list[Node]:
-        length = int(self.rng.choice([0, 1, 2, 3, 5]))
-        inits = [self.pick(self.values) for _ in range(int(self.rng.integers(1, 4)))]
-        inits = [n for n in inits if n.dtype in (F64, I32)] or [
-            self.constant(TensorType((3,), F64))
-        ]
+        length = int(self.rng.choice([0, 1, 2, 3, 5, 9]))
+        inits = [self.pick(self.values) for _ in range(int(self.rng.integers(0, 4)))]
+        inits = [n for n in inits if n.dtype in (F64, I32)]
         consts = self.operands(2)
         xs = [
             self.fit(TensorType((length, *self.pick(self.values).shape[:2]), F64))
             for _ in range(int(self.rng.integers(0, 3)))
         ]
         types = [n.type for n in (*consts, *inits)] + [x.type.with_shape(x.shape[1:]) for x in xs]
+        if not types:
+            return self.loop_while_loop()
         inner = self.body(types, "s")
         nexts = [inner.next(n.type) for n in inits]
-        ys = [inner.pick(inner.values) for _ in range(int(self.rng.integers(0, 3)))]
+        ys = [inner.pick(inner.values) for _ in range(int(self.rng.integers(not inits, 3)))]
         graph = Graph("turn", tuple(inner.inputs), (*nexts, *ys))
         scan = Scan(graph, tuple(consts), tuple(inits), tuple(xs), length, self.chance(0.5))
         last, stacked = scan_items(scan, self.builder)
