@@ -110,8 +110,9 @@ NOTES = (
     "`x[...]` takes ints, slices, None, Ellipsis, integer arrays on any axes, and masks whose"
     " values are known (NumPy arrays; define by run any).",
     "`x.at[index].set(v)`, `add`, `subtract`, `multiply`, `divide`, `min`, `max`, `apply`, `get`:"
-    " as in JAX. Indices beyond the end are left out; with index arrays all but `add` compare each"
-    " row with each index.",
+    " as in JAX. Indices beyond the end are left out; `multiply`, `divide`, `min` and `max` with"
+    " arrays of several indices compare each row with each index. One row that is set, or rows that"
+    " are added to, are changed where they lie if nobody needs the array as it was.",
     "`y += x` on a local name rebinds it.",
     "`cumsum` and its kin take log2(16) steps in blocks of 16, then again across blocks: floats are"
     " as accurate as in a pairwise sum.",
