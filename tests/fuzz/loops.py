@@ -17,7 +17,9 @@ from tracejit.ir.loops import Scan, scan_items
 from tracejit.ir.types import BOOL, F64, I32, DType, TensorType, is_float
 
 STEPS = 6  # operations of a body, at most
-WEIGHTS = ("unary", "binary", "binary", "reduce", "row", "move", "select", "dot", "gather", "scatter")
+WEIGHTS = (
+    "unary", "binary", "binary", "reduce", "row", "move", "select", "dot", "gather", "scatter",
+)  # fmt: skip
 
 
 class LoopGenerator(Generator):
