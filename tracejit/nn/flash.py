@@ -22,8 +22,8 @@ from tracejit.trace import current_trace
 
 # Below this length (causal), or as many bytes of scores, all of them at once are as fast: they stay
 # in the caches. docs/performance.md has the figures.
-MIN_CAUSAL = 256
-MIN_BYTES = 1 << 26
+MIN_CAUSAL = 192
+MIN_BYTES = 1 << 24
 # Causal: rows of a block by length. Few blocks leave little out; small ones run slower.
 CAUSAL_ROWS = ((2048, 256), (512, 128), (0, 64))
 # Otherwise as many that their scores stay in L2, and no more than these.
