@@ -26,8 +26,8 @@ MIN_CAUSAL = 192
 MIN_BYTES = 1 << 24
 # Causal: rows of a block by length. Few blocks leave little out; small ones run slower.
 CAUSAL_ROWS = ((2048, 256), (512, 128), (0, 64))
-# Otherwise as many that their scores stay in L2, and no more than these.
-SCORES, MAX_ROWS = 1 << 17, 128
+# Otherwise: queries that look at all keys at once. Fewer were slower at every length.
+ROWS = 128
 
 
 def pays(q: Any, k: Any, v: Any, is_causal: bool) -> bool:
@@ -132,7 +132,7 @@ def _in_blocks(q: Any, k: Any, v: Any, is_causal: bool, scale: float) -> tuple[A
     keys = k.shape[1]
     q = np.multiply(q, scale)
     if not is_causal:
-        return _cut(q, max(1, min(MAX_ROWS, SCORES // keys))), k, v
+        return _cut(q, min(ROWS, q.shape[1])), k, v
     rows = next(rows for length, rows in CAUSAL_ROWS if keys >= length)
     return _cut(q, rows), _cut(k, rows), _cut(v, rows)
 
