@@ -1,7 +1,7 @@
-"""Flow flow in a program: where a loop or a choice keeps what it works on.
+"""Control flow in a program: where a loop or a choice keeps what it works on.
 
 A carry is updated in place if the body can do that; it is then copied from its start beforehand.
-Every other has two places, its result and one in the work area, which turns write alternately.
+Any other has two places, its result and one in the work area, which turns write alternately.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from tracejit.codegen.nest import (
     Value,
     View,
 )
-from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, whole, wrap
+from tracejit.codegen.nest_builder import Lowered, Nest, loc_of, side_nest, wrap
 from tracejit.ir import ops
-from tracejit.ir.affine import axis_index, linear, strides
+from tracejit.ir.affine import axis_index, in_order, linear, strides
 from tracejit.ir.graph import Node
 from tracejit.ir.group import Group
 from tracejit.ir.loops import counts
@@ -57,7 +57,7 @@ def _reshaped(group: Group, stored: Collection[Node]) -> Node | None:
     node, *others = group.at
     if others or node.op != "reshape":
         return None
-    source = whole(node.inputs[0], stored)
+    source = in_order(node.inputs[0], stored.__contains__)
     return source if source in stored else None
 
 
@@ -70,7 +70,7 @@ def lower_group(group: Group, stored: Collection[Node], name: str) -> list[Lower
     table = node.inputs[0]
     if table.op == "full":
         return [kernel]
-    return [copied(f"{name}init", whole(table, stored), node), kernel]
+    return [copied(f"{name}init", in_order(table, stored.__contains__), node), kernel]
 
 
 def copied(name: str, source: Node, target: Node) -> Lowered:

@@ -25,6 +25,7 @@ from tracejit.ir.affine import (
     Affine,
     Index,
     axis_index,
+    in_order,
     linear,
     operand_index,
     strides,
@@ -94,7 +95,7 @@ class Nest:
 
     def whole(self, node: Node) -> str:
         """The buffer that holds the elements of `node` in its order."""
-        return self.buffer(whole(node, self.stored))
+        return self.buffer(in_order(node, self.stored.__contains__))
 
     def scratch(self, dtype: DType, size: int) -> str:
         self._scratch.append(Buffer(f"s{len(self._scratch)}", dtype, size, "scratch"))
@@ -250,13 +251,6 @@ class Nest:
         for axis in reversed(self.free):
             body = [For(self.loop(axis, parallel=True), tuple(body))]
         return body
-
-
-def whole(node: Node, stored: Collection[Node]) -> Node:
-    """What holds the elements of `node` in its order: itself, or what it is a reshape of."""
-    while node not in stored and node.op == "reshape":
-        node = node.inputs[0]
-    return node
 
 
 def loc_of(node: Node) -> str | None:

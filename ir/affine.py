@@ -6,7 +6,7 @@ result at some index is reading their operand at another. While that map is affi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracejit.ir.graph import Node
@@ -73,6 +73,13 @@ def affine(terms: Mapping[str, int], const: int = 0) -> Affine:
 def _add(sums: dict[str, int], value: Affine, factor: int) -> None:
     for axis, c in value.terms:
         sums[axis] = sums.get(axis, 0) + c * factor
+
+
+def in_order(node: Node, stored: Callable[[Node], bool]) -> Node:
+    """What holds the elements of `node` in its order: itself, or what it is a reshape of."""
+    while node.op == "reshape" and not stored(node):
+        node = node.inputs[0]
+    return node
 
 
 def axis_index(name: str) -> Affine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index, operand_index
+from tracejit.ir.affine import MOVEMENT, ZERO, Index, axis_index, in_order, operand_index
 from tracejit.ir.draft import (
     DEPS,
     MAX_MEMBERS,
@@ -58,8 +58,7 @@ class Grouping:
 
     def _in_memory(self, node: Node) -> None:
         """Sees to it that the elements of `node` lie in memory in its order."""
-        while node.op == "reshape" and not self._stored(node):
-            node = node.inputs[0]
+        node = in_order(node, self._stored)
         if not self._stored(node):
             self.copy(node)
 
